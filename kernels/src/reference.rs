@@ -1,0 +1,1 @@
+//! The specification: every verb, naively, in the order of its formula.
