@@ -1,2 +1,30 @@
-//! Project tasks.
-fn main() {}
+//! The project's own tasks, run as `cargo xtask TASK`. One file per task, one `match` that names them all.
+//!
+//! Tasks produce data that is checked in or measured against; nothing that users run depends on them.
+
+mod golden;
+mod synthetic;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make the golden logits in tests/data/golden with Hugging Face transformers and llama.cpp
+    Golden(golden::Arguments),
+    /// Write a large model of random weights, for benchmarks
+    Synthetic(synthetic::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Golden(arguments) => golden::run(&arguments),
+        Task::Synthetic(arguments) => synthetic::run(&arguments),
+    }
+}
