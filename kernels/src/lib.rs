@@ -22,8 +22,6 @@ pub mod suite;
 pub use block::Format;
 pub use cache::{Cache, CacheFormat, CacheShape, Sequence};
 pub use device::{Device, Error, Failure, Plan};
-pub use recording::{
-    Activation, AttentionShape, Recorder, Recording, RopeLayout, RopeScaling, Rotary, ShapeError, Verb,
-};
+pub use recording::{Activation, AttentionShape, Recorder, Recording, RopeLayout, Rotary, ShapeError, Verb};
 pub use step::{Continuation, Step};
 pub use tensor::{Bytes, Tensor, Weight};
