@@ -28,7 +28,7 @@ impl CacheFormat {
         match self {
             Self::F32 => size.checked_mul(4),
             Self::F16 => size.checked_mul(2),
-            Self::Q8_0 => (size % 32 == 0).then(|| size / 32 * 34),
+            Self::Q8_0 => size.is_multiple_of(32).then(|| size / 32 * 34),
         }
     }
 }
