@@ -55,8 +55,10 @@ fn environment(root: &Path, requirements: &Path) -> Result<PathBuf> {
     finish(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder)).context(
         "python3 with its venv module is needed to make golden files; install it, or name a Python with --python",
     )?;
-    finish(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))
-        .context("cannot install the packages of xtask/golden/requirements.txt")?;
+    finish(
+        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements),
+    )
+    .context("cannot install the packages of xtask/golden/requirements.txt")?;
     std::fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
     Ok(python)
 }
