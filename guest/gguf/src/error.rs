@@ -53,10 +53,10 @@ pub enum Error {
         field: String,
     },
     /// A number in the file is above the limit of this reader.
-    #[error("{field} at byte {offset} is {value}, and the limit is {limit}")]
+    #[error("{field}{} is {value}, and the limit is {limit}", at(offset))]
     Limit {
-        /// Where the number stands.
-        offset: u64,
+        /// Where the number stands; `None` in a file that is to be written.
+        offset: Option<u64>,
         /// What is counted.
         field: String,
         /// The number in the file.
@@ -83,10 +83,10 @@ pub enum Error {
         field: String,
     },
     /// A name is empty.
-    #[error("{field} at byte {offset} is empty")]
+    #[error("{field}{} is empty", at(offset))]
     EmptyName {
-        /// Where the name should be.
-        offset: u64,
+        /// Where the name should be; `None` in a file that is to be written.
+        offset: Option<u64>,
         /// Which name.
         field: String,
     },
@@ -119,10 +119,10 @@ pub enum Error {
         byte: u8,
     },
     /// Arrays are nested deeper than [`crate::limits::ARRAY_DEPTH`].
-    #[error("{field} nests arrays more than {limit} deep at byte {offset}")]
+    #[error("{field} nests arrays more than {limit} deep{}", at(offset))]
     ArrayDepth {
-        /// Where the array that is too deep begins.
-        offset: u64,
+        /// Where the array that is too deep begins; `None` in a file that is to be written.
+        offset: Option<u64>,
         /// Which value.
         field: String,
         /// The depth allowed.
@@ -143,10 +143,10 @@ pub enum Error {
         tensor: String,
     },
     /// A tensor has no dimension or more than [`crate::limits::DIMENSIONS`].
-    #[error("the tensor {tensor} has {count} dimensions at byte {offset}; 1 to {limit} are possible")]
+    #[error("the tensor {tensor} has {count} dimensions{}; 1 to {limit} are possible", at(offset))]
     DimensionCount {
-        /// Where the number stands; 0 for a tensor that is to be written.
-        offset: u64,
+        /// Where the number stands; `None` in a file that is to be written.
+        offset: Option<u64>,
         /// The name, quoted.
         tensor: String,
         /// The number of dimensions.
@@ -334,6 +334,11 @@ impl fmt::Display for Shown<'_> {
 /// [`Shown`] as a string.
 pub(crate) fn shown(text: &str) -> String {
     Shown(text).to_string()
+}
+
+/// The place of a field, for fields that have one.
+fn at(offset: &Option<u64>) -> String {
+    offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default()
 }
 
 /// What is known of the types that the field has withdrawn.

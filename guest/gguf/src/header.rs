@@ -194,8 +194,7 @@ fn read_value(reader: &mut Reader<'_>, field: Field<'_>) -> Result<Value> {
         }
         ValueType::String => {
             let length = reader.u64(format_args!("the length of {field}"))?;
-            reader.expect(length, field)?;
-            reader.charge(length, field)?;
+            reader.claim(length, 1, 1, field)?;
             let mut bytes = Vec::new();
             reader.append(&mut bytes, length, field)?;
             let text = String::from_utf8(bytes)
@@ -209,9 +208,13 @@ fn read_value(reader: &mut Reader<'_>, field: Field<'_>) -> Result<Value> {
 fn read_array(reader: &mut Reader<'_>, depth: usize, field: Field<'_>) -> Result<Array> {
     let offset = reader.position();
     if depth > limits::ARRAY_DEPTH {
-        return Err(Error::ArrayDepth { offset, field: field.to_string(), limit: limits::ARRAY_DEPTH });
+        return Err(Error::ArrayDepth {
+            offset: Some(offset),
+            field: field.to_string(),
+            limit: limits::ARRAY_DEPTH,
+        });
     }
-    let element = read_type(reader, format_args!("the elements of {field}"))?;
+    let element = read_type(reader, format_args!("an element of {field}"))?;
     let count = reader.u64(format_args!("the number of elements of {field}"))?;
     Ok(match element {
         ValueType::U8 => Array::U8(reader.elements(count, u8::from_le_bytes, field)?),
@@ -233,8 +236,7 @@ fn read_array(reader: &mut Reader<'_>, depth: usize, field: Field<'_>) -> Result
         ValueType::String => Array::String(read_strings(reader, count, field)?),
         ValueType::Array => {
             // An array takes at least its type and its count.
-            reader.expect(count.saturating_mul(12), field)?;
-            reader.charge(count.saturating_mul(size_of::<Array>() as u64), field)?;
+            reader.claim(count, 12, size_of::<Array>(), field)?;
             let mut arrays = Vec::new();
             for _ in 0..count {
                 arrays.push(read_array(reader, depth + 1, field)?);
@@ -246,13 +248,12 @@ fn read_array(reader: &mut Reader<'_>, depth: usize, field: Field<'_>) -> Result
 
 fn read_strings(reader: &mut Reader<'_>, count: u64, field: Field<'_>) -> Result<Strings> {
     // A string takes at least its length, so that the table of ends is never larger than the file.
-    reader.expect(count.saturating_mul(8), field)?;
-    reader.charge(count.saturating_mul(8), field)?;
+    reader.claim(count, 8, size_of::<usize>(), field)?;
     let mut strings = Strings::new();
     strings.reserve(usize::try_from(count).unwrap_or_default());
     for index in 0..count {
         let length = reader.u64(format_args!("the length of string {index} of {field}"))?;
-        reader.charge(length, format_args!("string {index} of {field}"))?;
+        reader.claim(length, 1, 1, format_args!("string {index} of {field}"))?;
         strings.push_with(|bytes| reader.append(bytes, length, format_args!("string {index} of {field}")))?;
     }
     Ok(strings)
@@ -273,7 +274,7 @@ fn read_tensor(reader: &mut Reader<'_>, index: u64) -> Result<TensorInfo> {
     let count = reader.u32(format_args!("the number of dimensions of the tensor {}", Shown(&name)))?;
     if !(1..=limits::DIMENSIONS).contains(&count) {
         let (tensor, count, limit) = (shown(&name), u64::from(count), limits::DIMENSIONS);
-        return Err(Error::DimensionCount { offset, tensor, count, limit });
+        return Err(Error::DimensionCount { offset: Some(offset), tensor, count, limit });
     }
     let mut dimensions = Vec::with_capacity(count as usize);
     for _ in 0..count {

@@ -90,12 +90,19 @@ impl<'a> Reader<'a> {
 
     /// Counts memory that decoded metadata takes.
     pub(crate) fn charge(&mut self, bytes: u64, field: Field<'_>) -> Result<()> {
-        self.budget = self.budget.checked_sub(bytes).ok_or_else(|| Error::MetadataSize {
-            offset: self.position(),
-            field: field.to_string(),
-            limit: limits::METADATA_BYTES,
-        })?;
+        let Some(left) = self.budget.checked_sub(bytes) else {
+            let (offset, limit) = (self.position(), limits::METADATA_BYTES);
+            return Err(Error::MetadataSize { offset, field: field.to_string(), limit });
+        };
+        self.budget = left;
         Ok(())
+    }
+
+    /// Checks that `count` elements that take at least `width` bytes each are left in the file, and counts the `memory`
+    /// that each will take.
+    pub(crate) fn claim(&mut self, count: u64, width: usize, memory: usize, field: Field<'_>) -> Result<()> {
+        self.expect(count.saturating_mul(width as u64), field)?;
+        self.charge(count.saturating_mul(memory as u64), field)
     }
 
     /// Appends the next `length` bytes to `out`.
@@ -141,7 +148,7 @@ impl<'a> Reader<'a> {
         let offset = self.position();
         let value = self.u64(field)?;
         if value > limit {
-            return Err(Error::Limit { offset, field: field.to_string(), value, limit });
+            return Err(Error::Limit { offset: Some(offset), field: field.to_string(), value, limit });
         }
         Ok(value)
     }
@@ -151,7 +158,7 @@ impl<'a> Reader<'a> {
         let length = self.limited(limit, format_args!("the length of {field}"))?;
         let offset = self.position();
         if length == 0 {
-            return Err(Error::EmptyName { offset, field: field.to_string() });
+            return Err(Error::EmptyName { offset: Some(offset), field: field.to_string() });
         }
         let mut bytes = Vec::new();
         self.append(&mut bytes, length, field)?;
@@ -166,8 +173,7 @@ impl<'a> Reader<'a> {
         field: Field<'_>,
     ) -> Result<Vec<T>> {
         const BATCH: u64 = 8192; // elements
-        self.expect(count.saturating_mul(N as u64), field)?;
-        self.charge(count.saturating_mul(size_of::<T>() as u64), field)?;
+        self.claim(count, N, size_of::<T>(), field)?;
         let mut out = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
         let mut bytes = Vec::new();
         let mut left = count;

@@ -61,7 +61,7 @@ impl Shards {
                 let (field, value) = ("the number of tensors of all files".to_owned(), tensors.len() as u64);
                 return Err(in_shard(
                     shard,
-                    Error::Limit { offset: 8, field, value, limit: limits::TENSORS },
+                    Error::Limit { offset: None, field, value, limit: limits::TENSORS },
                 ));
             }
         }

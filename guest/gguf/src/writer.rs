@@ -49,7 +49,7 @@ impl Writer {
             {
                 let limit = limits::ARRAY_DEPTH;
                 return Err(Error::ArrayDepth {
-                    offset: 0,
+                    offset: None,
                     field: format!("the value of {}", shown(key)),
                     limit,
                 });
@@ -69,7 +69,7 @@ impl Writer {
         limit("the number of tensors", self.tensors.len() as u64 + 1, limits::TENSORS)?;
         let (count, most) = (dimensions.len() as u64, limits::DIMENSIONS);
         if !(1..=u64::from(most)).contains(&count) {
-            return Err(Error::DimensionCount { offset: 0, tensor: shown(tensor), count, limit: most });
+            return Err(Error::DimensionCount { offset: None, tensor: shown(tensor), count, limit: most });
         }
         let size = tensor_size(tensor, dimensions, kind)?;
         let offset = self.data_size;
@@ -175,14 +175,14 @@ impl<W: Write> DataWriter<W> {
 
 fn limit(field: &str, value: u64, limit: u64) -> Result<()> {
     if value > limit {
-        return Err(Error::Limit { offset: 0, field: field.to_owned(), value, limit });
+        return Err(Error::Limit { offset: None, field: field.to_owned(), value, limit });
     }
     Ok(())
 }
 
 fn name(field: &str, name: &str, longest: u64) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::EmptyName { offset: 0, field: field.to_owned() });
+        return Err(Error::EmptyName { offset: None, field: field.to_owned() });
     }
     limit(&format!("the length of {field}"), name.len() as u64, longest)
 }
