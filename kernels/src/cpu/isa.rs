@@ -1,0 +1,96 @@
+//! Which instruction set the CPU kernels use: found out once, at run time, and logged.
+//!
+//! `WASM_CHORD_ISA=portable|avx2|avx512` forces a lower one than the machine has. A name that is unknown, or above what the
+//! machine has, is warned about and otherwise ignored.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// A tier of instructions. Each one includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Isa {
+    /// Plain Rust, on every target.
+    Portable,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512,
+}
+
+impl Isa {
+    /// All tiers, lowest first.
+    pub(crate) const ALL: [Isa; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// Whether this machine has it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
+        }
+    }
+
+    /// Whether this machine has it.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn is_available(self) -> bool {
+        self == Self::Portable
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
+}
+
+/// The instruction set of this process: the same at every call.
+pub(crate) fn detect() -> Isa {
+    static CHOSEN: OnceLock<Isa> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let isa = choose(std::env::var("WASM_CHORD_ISA").ok().as_deref());
+        tracing::debug!(%isa, "chose the instruction set of the CPU kernels");
+        isa
+    })
+}
+
+/// The best tier there is, or the one that `wanted` names if it is there.
+fn choose(wanted: Option<&str>) -> Isa {
+    let available = || Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    let best = available().max().unwrap_or(Isa::Portable);
+    let Some(wanted) = wanted else { return best };
+    available().find(|isa| isa.to_string() == wanted).unwrap_or_else(|| {
+        tracing::warn!(wanted, using = %best, "WASM_CHORD_ISA names no instruction set of this machine");
+        best
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portable_can_always_be_forced() {
+        assert_eq!(choose(Some("portable")), Isa::Portable);
+    }
+
+    #[test]
+    fn unknown_name_is_ignored() {
+        assert_eq!(choose(Some("mmx")), choose(None));
+    }
+}

@@ -1,0 +1,141 @@
+//! Rows of activations, prepared for weights: made once, read by all matmuls that share them.
+#![expect(unsafe_code, reason = "threads write different rows of one buffer at once")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use super::{BLOCK, CHUNK, Preparation};
+use crate::device::Error;
+use crate::step::Step;
+
+/// Room for [`Step::LIMIT`] rows of activations, as f32, as 8-bit quants, or both. Written by
+/// [`Kernels::prepare`](super::Kernels::prepare); memory is taken from the system as it is first written.
+pub(crate) struct Activations {
+    columns: usize,
+    /// (tokens, columns rounded up to whole [`LANES`]), or empty.
+    floats: Buffer<[f32; LANES]>,
+    /// (chunks, tokens), or empty: so a matmul that holds one chunk of weights reads its tokens one after the other.
+    chunks: Buffer<Chunk>,
+}
+
+/// Rows of floats start at multiples of so many elements.
+pub(super) const LANES: usize = 16;
+
+/// The quants of 256 columns of one row; `x ~ scale * quant`. Columns beyond the row are zero.
+#[repr(C, align(64))]
+pub(super) struct Chunk {
+    /// -127 to 127.
+    pub(super) quants: [i8; CHUNK],
+    /// Of every 32 columns.
+    pub(super) scales: [f32; CHUNK / BLOCK],
+    /// Sum of every 32 quants, times their scale: what a minimum of the weights multiplies with.
+    pub(super) sums: [f32; CHUNK / BLOCK],
+    /// -128 times the sum of every 32 quants: where an integer sum starts if its weights are stored as `weight + 128`.
+    pub(super) starts: [i32; CHUNK / BLOCK],
+    /// The same of every 16 quants.
+    pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
+}
+
+impl Activations {
+    /// Room for rows of up to `columns`, prepared in all the given ways.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if there is no room for them.
+    pub(crate) fn new(columns: usize, preparations: &[Preparation]) -> Result<Self, Error> {
+        let room = |preparation, size: usize| {
+            let rows = if preparations.contains(&preparation) { Step::LIMIT } else { 0 };
+            size.checked_mul(rows).ok_or(Error::OutOfMemory(usize::MAX))
+        };
+        Ok(Self {
+            columns,
+            floats: Buffer::new(room(Preparation::Floats, columns.div_ceil(LANES))?)?,
+            chunks: Buffer::new(room(Preparation::Quants, columns.div_ceil(CHUNK))?)?,
+        })
+    }
+
+    /// Longest row that there is room for.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Whether rows are prepared in this way.
+    pub(crate) fn has(&self, preparation: Preparation) -> bool {
+        match preparation {
+            Preparation::Floats => self.floats.length > 0,
+            Preparation::Quants => self.chunks.length > 0,
+        }
+    }
+
+    /// Row `row` of rows of `columns` floats: `columns` of them, then zeros up to whole [`LANES`]. Only its address: another
+    /// thread may be writing a row.
+    pub(super) fn floats(&self, row: usize, columns: usize) -> *mut f32 {
+        let stride = columns.div_ceil(LANES);
+        assert!((row + 1) * stride <= self.floats.length, "row {row} of {columns} floats");
+        self.floats.start.as_ptr().wrapping_add(row * stride).cast()
+    }
+
+    /// The chunks `index` of all `tokens` rows, one after the other. Only their address: another thread may be writing a row.
+    pub(super) fn chunks(&self, index: usize, tokens: usize) -> *mut Chunk {
+        assert!((index + 1) * tokens <= self.chunks.length, "chunk {index} of {tokens} rows");
+        self.chunks.start.as_ptr().wrapping_add(index * tokens)
+    }
+
+    /// Write a row of floats, if there is room for floats.
+    ///
+    /// # Safety
+    /// Nobody else uses this row meanwhile.
+    pub(super) unsafe fn copy_floats(&self, row: usize, x: &[f32]) {
+        if !self.has(Preparation::Floats) {
+            return;
+        }
+        let padding = x.len().next_multiple_of(LANES) - x.len();
+        let start = self.floats(row, x.len());
+        // SAFETY: `floats` checked that the row lies inside; nobody else uses it.
+        unsafe {
+            start.copy_from_nonoverlapping(x.as_ptr(), x.len());
+            start.add(x.len()).write_bytes(0, padding);
+        }
+    }
+}
+
+/// Zeroed memory of plain numbers that fails instead of aborting when there is none.
+struct Buffer<T> {
+    start: NonNull<T>,
+    length: usize,
+}
+
+impl<T> Buffer<T> {
+    fn new(length: usize) -> Result<Self, Error> {
+        let layout = Self::layout(length)?;
+        if layout.size() == 0 {
+            return Ok(Self { start: NonNull::dangling(), length: 0 });
+        }
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast());
+        let start = start.ok_or(Error::OutOfMemory(layout.size()))?;
+        Ok(Self { start, length })
+    }
+
+    /// Elements at whole cache lines.
+    fn layout(length: usize) -> Result<Layout, Error> {
+        Layout::array::<T>(length)
+            .and_then(|layout| layout.align_to(64))
+            .map_err(|_| Error::OutOfMemory(usize::MAX))
+    }
+}
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if let Ok(layout) = Self::layout(self.length)
+            && layout.size() > 0
+        {
+            // SAFETY: allocated in `new` with this layout.
+            unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+        }
+    }
+}
+
+// SAFETY: it owns plain numbers; access is by pointers whose users answer for it.
+unsafe impl<T> Send for Buffer<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Buffer<T> {}

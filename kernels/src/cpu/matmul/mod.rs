@@ -1,0 +1,178 @@
+//! Matmul of weights in place with prepared activations: the arithmetic heart of the CPU device.
+//!
+//! [`Activations`] holds the rows of one tensor as weights want them ([`wants`]); [`Kernels`] is a table of functions, filled
+//! tier by tier for the instruction set of the machine. Nothing here knows threads: callers give every thread its own rows.
+//!
+//! **The value of an output depends on its weight row and its activation row only**: not on the number of tokens, their
+//! order, the range of rows, or the thread. So decode and prefill agree to the bit on one instruction set. Every kernel of
+//! quantised weights computes, with exact integers `I` of 32 (or twice 16) products,
+//! `sum = fma(I * weight scale, activation scale, sum)` block after block; kernels of float weights keep 16 sums,
+//! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row.
+#![expect(unsafe_code, reason = "kernels write disjoint rows of one output through a pointer")]
+
+mod activations;
+mod portable;
+
+use std::ops::Range;
+
+use super::isa::Isa;
+use crate::block::Format;
+use crate::step::Step;
+
+pub(crate) use activations::Activations;
+
+/// Columns that are unpacked together; activations are stored in chunks of so many.
+const CHUNK: usize = 256;
+
+/// Columns that share a scale of the activations.
+const BLOCK: usize = 32;
+
+/// What a weight format multiplies with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preparation {
+    /// f32 as they are.
+    Floats,
+    /// 8-bit quants with a scale for every 32 columns.
+    Quants,
+}
+
+/// What prepared activations a weight of `format` wants.
+pub(crate) fn wants(format: Format) -> Preparation {
+    match format {
+        Format::F32 | Format::F16 | Format::BF16 => Preparation::Floats,
+        Format::Q4_0 | Format::Q8_0 | Format::Q4_K | Format::Q5_K | Format::Q6_K => Preparation::Quants,
+    }
+}
+
+/// One matmul, or a thread's part of it, with its sizes checked.
+struct Product<'a> {
+    /// The whole matrix, in place, at any address.
+    weight: &'a [u8],
+    /// Bytes of a row of it.
+    row_bytes: usize,
+    columns: usize,
+    /// Rows to compute.
+    rows: Range<usize>,
+    /// (tokens, columns)
+    activations: &'a Activations,
+    tokens: usize,
+    /// (tokens, rows), element `row` of token `t` at `t * out_stride + row`.
+    out: *mut f32,
+    out_stride: usize,
+}
+
+/// A function that computes a product. The caller has the instruction set and may write all of its output.
+type Multiply = unsafe fn(&Product<'_>);
+
+/// A function that writes the quants of `x` as row `row` of `tokens` rows; see [`Kernels::prepare`].
+type Quantise = unsafe fn(&Activations, row: usize, tokens: usize, x: &[f32]);
+
+/// The functions of one instruction set.
+pub(crate) struct Kernels {
+    isa: Isa,
+    quantise: Quantise,
+    f32: Multiply,
+    f16: Multiply,
+    bf16: Multiply,
+    q4_0: Multiply,
+    q8_0: Multiply,
+    q4_k: Multiply,
+    q5_k: Multiply,
+    q6_k: Multiply,
+}
+
+impl Kernels {
+    /// Kernels for `isa`.
+    ///
+    /// # Panics
+    /// If the machine does not have it.
+    pub(crate) fn new(isa: Isa) -> Self {
+        assert!(isa.is_available(), "this machine has no {isa}");
+        let kernels = Self {
+            isa,
+            quantise: portable::quantise,
+            f32: portable::multiply_floats::<portable::F32>,
+            f16: portable::multiply_floats::<portable::F16>,
+            bf16: portable::multiply_floats::<portable::BF16>,
+            q4_0: portable::multiply_quants::<portable::Q4_0>,
+            q8_0: portable::multiply_quants::<portable::Q8_0>,
+            q4_k: portable::multiply_quants::<portable::Q4_K>,
+            q5_k: portable::multiply_quants::<portable::Q5_K>,
+            q6_k: portable::multiply_quants::<portable::Q6_K>,
+        };
+        kernels
+    }
+
+    /// The instruction set that they were made for.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Make `x` (columns) row `row` of `tokens` rows of `activations`, in the preparations that it has room for.
+    /// Rows may be prepared by different threads at once. `tokens` says where the row lies: it must be the same for
+    /// all rows and for the matmuls that read them.
+    ///
+    /// # Panics
+    /// If `x` is longer than the columns that `activations` has room for, or `row >= tokens`, or `tokens > Step::LIMIT`.
+    ///
+    /// # Safety
+    /// Meanwhile nobody else prepares this row, prepares with other `tokens` or columns, or multiplies with `activations`.
+    pub(crate) unsafe fn prepare(&self, activations: &Activations, row: usize, tokens: usize, x: &[f32]) {
+        assert!(x.len() <= activations.columns() && row < tokens && tokens <= Step::LIMIT);
+        // SAFETY: the sizes are checked above, the machine has the instruction set (`new`), the rest is the caller's.
+        unsafe {
+            activations.copy_floats(row, x);
+            if activations.has(Preparation::Quants) {
+                (self.quantise)(activations, row, tokens, x);
+            }
+        }
+    }
+
+    /// `out[t * out_stride + r] = weight row r . activation row t` for `r` in `rows` and `t` in `0..tokens`.
+    ///
+    /// `weight` is the whole matrix (rows, columns), in place, at any address. `activations` were prepared as rows of
+    /// `columns` with the same `tokens`. Threads may call this at once with disjoint `rows`; it is fastest with multiples of 32 rows.
+    ///
+    /// # Panics
+    /// If `rows` are not in `weight`, a row is not a whole number of blocks, there are more than `Step::LIMIT` tokens, or
+    /// `activations` has no room for `columns` in the preparation that `format` wants.
+    ///
+    /// # Safety
+    /// The elements named above may be written, and nobody else reads or writes them meanwhile. Nobody prepares
+    /// `activations` meanwhile.
+    pub(crate) unsafe fn multiply(
+        &self,
+        format: Format,
+        weight: &[u8],
+        columns: usize,
+        rows: Range<usize>,
+        activations: &Activations,
+        tokens: usize,
+        out: *mut f32,
+        out_stride: usize,
+    ) {
+        let row_bytes = format.row_bytes(columns).expect("a row is a whole number of blocks");
+        assert!(
+            rows.end.checked_mul(row_bytes).is_some_and(|size| size <= weight.len()),
+            "rows of the matrix"
+        );
+        assert!(columns <= activations.columns() && activations.has(wants(format)), "room for the columns");
+        assert!(tokens <= Step::LIMIT, "tokens of a step");
+        if rows.is_empty() || columns == 0 {
+            return;
+        }
+        let multiply = match format {
+            Format::F32 => self.f32,
+            Format::F16 => self.f16,
+            Format::BF16 => self.bf16,
+            Format::Q4_0 => self.q4_0,
+            Format::Q8_0 => self.q8_0,
+            Format::Q4_K => self.q4_k,
+            Format::Q5_K => self.q5_k,
+            Format::Q6_K => self.q6_k,
+        };
+        let product = Product { weight, row_bytes, columns, rows, activations, tokens, out, out_stride };
+        // SAFETY: the sizes are checked above, the machine has the instruction set (`new`), the output is the caller's.
+        unsafe { multiply(&product) }
+    }
+}

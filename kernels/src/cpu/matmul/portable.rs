@@ -1,0 +1,308 @@
+//! Matmul in plain Rust, one weight row at a time: what every instruction set can do, and where other kernels start from.
+//!
+//! A chunk of a row is unpacked once and used for all tokens. Sums are `a * b + c` without fma, which many targets lack.
+#![expect(unsafe_code, reason = "the activations and the output are behind pointers shared by threads")]
+
+use half::{bf16, f16};
+
+use super::activations::{Activations, Chunk, LANES};
+use super::{BLOCK, CHUNK, Product};
+use crate::step::Step;
+
+/// 256 columns of a weight row (or fewer at its end): `weight = scale * quant - minimum`.
+pub(super) struct Unpacked {
+    quants: [i8; CHUNK],
+    /// Of every 16 columns; of every 32, in the first half, where [`Quants::HALVES`] is false.
+    scales: [f32; CHUNK / BLOCK * 2],
+    /// Of every 32 columns; only where [`Quants::MINIMA`].
+    minima: [f32; CHUNK / BLOCK],
+}
+
+/// A quantised format.
+pub(super) trait Quants {
+    /// Bytes of 256 columns.
+    const BYTES: usize;
+    /// Whether the scales are of 16 columns, not 32.
+    const HALVES: bool;
+    /// Whether there are minima.
+    const MINIMA: bool;
+
+    /// Unpack 256 columns or, if blocks are shorter than that, the whole blocks in `bytes`.
+    fn unpack(bytes: &[u8], to: &mut Unpacked);
+}
+
+/// # Safety
+/// As [`Kernels::multiply`](super::Kernels::multiply), with the sizes checked.
+pub(super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
+    let tokens = product.tokens;
+    let mut weight =
+        Unpacked { quants: [0; CHUNK], scales: [0.0; CHUNK / BLOCK * 2], minima: [0.0; CHUNK / BLOCK] };
+    for row in product.rows.clone() {
+        let bytes = &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes];
+        let mut sums = [0.0; Step::LIMIT];
+        for (index, bytes) in bytes.chunks(F::BYTES).enumerate() {
+            F::unpack(bytes, &mut weight);
+            let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+            let chunks = product.activations.chunks(index, tokens);
+            for (token, sum) in sums[..tokens].iter_mut().enumerate() {
+                // SAFETY: there are `tokens` chunks, and nobody writes them meanwhile.
+                let x = unsafe { &*chunks.add(token) };
+                for block in 0..blocks {
+                    let (mut first, mut second) = (0, 0);
+                    for k in block * BLOCK..block * BLOCK + BLOCK / 2 {
+                        first += i32::from(weight.quants[k]) * i32::from(x.quants[k]);
+                        let k = k + BLOCK / 2;
+                        second += i32::from(weight.quants[k]) * i32::from(x.quants[k]);
+                    }
+                    let product = if F::HALVES {
+                        first as f32 * weight.scales[2 * block] + second as f32 * weight.scales[2 * block + 1]
+                    } else {
+                        (first + second) as f32 * weight.scales[block]
+                    };
+                    *sum += product * x.scales[block];
+                    if F::MINIMA {
+                        *sum -= weight.minima[block] * x.sums[block];
+                    }
+                }
+            }
+        }
+        for (token, sum) in sums[..tokens].iter().enumerate() {
+            // SAFETY: the caller may write this element.
+            unsafe { *product.out.add(token * product.out_stride + row) = *sum };
+        }
+    }
+}
+
+/// A format of floats.
+pub(super) trait Floats {
+    /// Bytes of a float.
+    const BYTES: usize;
+
+    /// The first float in `bytes`.
+    fn first(bytes: &[u8]) -> f32;
+}
+
+/// # Safety
+/// As [`Kernels::multiply`](super::Kernels::multiply), with the sizes checked.
+pub(super) unsafe fn multiply_floats<F: Floats>(product: &Product<'_>) {
+    const TOKENS: usize = 32;
+    let mut weights = [0.0; CHUNK];
+    for start in (0..product.tokens).step_by(TOKENS) {
+        let end = product.tokens.min(start + TOKENS);
+        for row in product.rows.clone() {
+            let bytes = &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes];
+            let mut sums = [[0.0; LANES]; TOKENS];
+            for (index, bytes) in bytes.chunks(CHUNK * F::BYTES).enumerate() {
+                let columns = bytes.len() / F::BYTES;
+                for (weight, bytes) in weights.iter_mut().zip(bytes.chunks_exact(F::BYTES)) {
+                    *weight = F::first(bytes);
+                }
+                weights[columns..].fill(0.0);
+                for token in start..end {
+                    let x = product.activations.floats(token, product.columns).wrapping_add(index * CHUNK);
+                    // SAFETY: the row has so many columns from here, rounded up to whole lanes, and nobody writes it meanwhile.
+                    let x = unsafe { std::slice::from_raw_parts(x, columns.next_multiple_of(LANES)) };
+                    let sums = &mut sums[token - start];
+                    for (weight, x) in weights.chunks_exact(LANES).zip(x.chunks_exact(LANES)) {
+                        for lane in 0..LANES {
+                            sums[lane] += weight[lane] * x[lane];
+                        }
+                    }
+                }
+            }
+            for token in start..end {
+                let sum = sums[token - start].iter().sum();
+                // SAFETY: the caller may write this element.
+                unsafe { *product.out.add(token * product.out_stride + row) = sum };
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Kernels::prepare`](super::Kernels::prepare), with the sizes checked.
+pub(super) unsafe fn quantise(activations: &Activations, row: usize, tokens: usize, x: &[f32]) {
+    for (index, x) in x.chunks(CHUNK).enumerate() {
+        // SAFETY: there are `tokens` chunks; nobody else uses this one.
+        let chunk = unsafe { &mut *activations.chunks(index, tokens).add(row) };
+        quantise_chunk(x, chunk);
+    }
+}
+
+/// Quantise up to 256 columns. A block with a number that is not finite gets a scale that is not finite either, so that
+/// what is computed from it is not finite.
+fn quantise_chunk(x: &[f32], to: &mut Chunk) {
+    let mut padded = [0.0; CHUNK];
+    padded[..x.len()].copy_from_slice(x);
+    for (block, x) in padded.chunks_exact(BLOCK).enumerate() {
+        // Magnitudes order as their bits do, and NaN is above all.
+        let magnitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
+        let scale = magnitude / 127.0;
+        let inverse = if scale == 0.0 { 0.0 } else { 127.0 / magnitude };
+        let quants = &mut to.quants[block * BLOCK..][..BLOCK];
+        let mut halves = [0; 2];
+        for (k, x) in x.iter().enumerate() {
+            quants[k] = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+            halves[k / (BLOCK / 2)] += i32::from(quants[k]);
+        }
+        let sum = halves[0] + halves[1];
+        to.scales[block] = scale;
+        to.sums[block] = sum as f32 * scale;
+        to.starts[block] = -128 * sum;
+        to.half_starts[2 * block] = -128 * halves[0];
+        to.half_starts[2 * block + 1] = -128 * halves[1];
+    }
+}
+
+/// The half-precision float at the start of `bytes`.
+fn half(bytes: &[u8]) -> f32 {
+    f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+}
+
+pub(super) struct F32;
+
+impl Floats for F32 {
+    const BYTES: usize = 4;
+
+    fn first(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+}
+
+pub(super) struct F16;
+
+impl Floats for F16 {
+    const BYTES: usize = 2;
+
+    fn first(bytes: &[u8]) -> f32 {
+        half(bytes)
+    }
+}
+
+pub(super) struct BF16;
+
+impl Floats for BF16 {
+    const BYTES: usize = 2;
+
+    fn first(bytes: &[u8]) -> f32 {
+        bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+    }
+}
+
+pub(super) struct Q4_0;
+
+impl Quants for Q4_0 {
+    const BYTES: usize = 8 * 18;
+    const HALVES: bool = false;
+    const MINIMA: bool = false;
+
+    fn unpack(bytes: &[u8], to: &mut Unpacked) {
+        for (block, bytes) in bytes.chunks_exact(18).enumerate() {
+            to.scales[block] = half(bytes);
+            let quants = &mut to.quants[block * BLOCK..][..BLOCK];
+            for (k, byte) in bytes[2..].iter().enumerate() {
+                quants[k] = (byte & 15) as i8 - 8;
+                quants[k + 16] = (byte >> 4) as i8 - 8;
+            }
+        }
+    }
+}
+
+pub(super) struct Q8_0;
+
+impl Quants for Q8_0 {
+    const BYTES: usize = 8 * 34;
+    const HALVES: bool = false;
+    const MINIMA: bool = false;
+
+    fn unpack(bytes: &[u8], to: &mut Unpacked) {
+        for (block, bytes) in bytes.chunks_exact(34).enumerate() {
+            to.scales[block] = half(bytes);
+            for (quant, &byte) in to.quants[block * BLOCK..].iter_mut().zip(&bytes[2..]) {
+                *quant = byte as i8;
+            }
+        }
+    }
+}
+
+/// Scales and minima of the eight groups of `Q4_K` and `Q5_K`, from the 16 bytes in front: two halves, then 6-bit numbers.
+fn unpack_scales(bytes: &[u8], to: &mut Unpacked) {
+    let (scale, minimum) = (half(bytes), half(&bytes[2..]));
+    let packed = &bytes[4..16];
+    for group in 0..8 {
+        let (scale_bits, minimum_bits) = if group < 4 {
+            (packed[group] & 63, packed[group + 4] & 63)
+        } else {
+            let (low, high) = (packed[group + 4], (packed[group - 4] >> 6, packed[group] >> 6));
+            (low & 15 | high.0 << 4, low >> 4 | high.1 << 4)
+        };
+        to.scales[group] = scale * f32::from(scale_bits);
+        to.minima[group] = minimum * f32::from(minimum_bits);
+    }
+}
+
+#[expect(non_camel_case_types, reason = "the field's names")]
+pub(super) struct Q4_K;
+
+impl Quants for Q4_K {
+    const BYTES: usize = 144;
+    const HALVES: bool = false;
+    const MINIMA: bool = true;
+
+    fn unpack(bytes: &[u8], to: &mut Unpacked) {
+        unpack_scales(bytes, to);
+        for (bytes, quants) in bytes[16..].chunks_exact(32).zip(to.quants.chunks_exact_mut(64)) {
+            for (k, byte) in bytes.iter().enumerate() {
+                quants[k] = (byte & 15) as i8;
+                quants[k + 32] = (byte >> 4) as i8;
+            }
+        }
+    }
+}
+
+#[expect(non_camel_case_types, reason = "the field's names")]
+pub(super) struct Q5_K;
+
+impl Quants for Q5_K {
+    const BYTES: usize = 176;
+    const HALVES: bool = false;
+    const MINIMA: bool = true;
+
+    fn unpack(bytes: &[u8], to: &mut Unpacked) {
+        unpack_scales(bytes, to);
+        let high = &bytes[16..48];
+        let pairs = bytes[48..].chunks_exact(32).zip(to.quants.chunks_exact_mut(64));
+        for (pair, (bytes, quants)) in pairs.enumerate() {
+            for (k, byte) in bytes.iter().enumerate() {
+                let bits = high[k] >> (2 * pair);
+                quants[k] = (byte & 15 | (bits & 1) << 4) as i8;
+                quants[k + 32] = (byte >> 4 | (bits & 2) << 3) as i8;
+            }
+        }
+    }
+}
+
+#[expect(non_camel_case_types, reason = "the field's names")]
+pub(super) struct Q6_K;
+
+impl Quants for Q6_K {
+    const BYTES: usize = 210;
+    const HALVES: bool = true;
+    const MINIMA: bool = false;
+
+    fn unpack(bytes: &[u8], to: &mut Unpacked) {
+        let scale = half(&bytes[208..]);
+        for (to, &byte) in to.scales.iter_mut().zip(&bytes[192..208]) {
+            *to = scale * f32::from(byte as i8);
+        }
+        for (part, quants) in to.quants.chunks_exact_mut(128).enumerate() {
+            let (low, high) = (&bytes[part * 64..][..64], &bytes[128 + part * 32..][..32]);
+            for k in 0..32 {
+                quants[k] = (low[k] & 15 | (high[k] & 3) << 4) as i8 - 32;
+                quants[k + 32] = (low[k + 32] & 15 | (high[k] >> 2 & 3) << 4) as i8 - 32;
+                quants[k + 64] = (low[k] >> 4 | (high[k] >> 4 & 3) << 4) as i8 - 32;
+                quants[k + 96] = (low[k + 32] >> 4 | (high[k] >> 6) << 4) as i8 - 32;
+            }
+        }
+    }
+}
