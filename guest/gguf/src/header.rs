@@ -193,10 +193,8 @@ fn read_value(reader: &mut Reader<'_>, field: Field<'_>) -> Result<Value> {
             Value::Bool(boolean(byte, offset, field)?)
         }
         ValueType::String => {
-            let length = reader.u64(format_args!("the length of {field}"))?;
-            reader.claim(length, 1, 1, field)?;
             let mut bytes = Vec::new();
-            reader.append(&mut bytes, length, field)?;
+            reader.string(&mut bytes, field)?;
             let text = String::from_utf8(bytes)
                 .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
             Value::String(text)
@@ -252,9 +250,7 @@ fn read_strings(reader: &mut Reader<'_>, count: u64, field: Field<'_>) -> Result
     let mut strings = Strings::new();
     strings.reserve(usize::try_from(count).unwrap_or_default());
     for index in 0..count {
-        let length = reader.u64(format_args!("the length of string {index} of {field}"))?;
-        reader.claim(length, 1, 1, format_args!("string {index} of {field}"))?;
-        strings.push_with(|bytes| reader.append(bytes, length, format_args!("string {index} of {field}")))?;
+        strings.push_with(|bytes| reader.string(bytes, format_args!("string {index} of {field}")))?;
     }
     Ok(strings)
 }

@@ -39,7 +39,7 @@ pub mod limits {
     pub const TENSOR_NAME_BYTES: u64 = 64;
     /// Dimensions of a tensor.
     pub const DIMENSIONS: u32 = 4;
-    /// Arrays inside one another: an array of numbers has depth 1. Files of the field use at most 2.
+    /// Arrays inside one another: an array of numbers has depth 1.
     pub const ARRAY_DEPTH: usize = 4;
     /// Bytes of memory that the decoded metadata of one file may take.
     pub const METADATA_BYTES: u64 = 256 << 20;

@@ -165,6 +165,24 @@ impl<'a> Reader<'a> {
         String::from_utf8(bytes).map_err(|_| Error::NotText { offset, field: field.to_string() })
     }
 
+    /// Appends the bytes of a string, a length and as many bytes, to `out`.
+    pub(crate) fn string(&mut self, out: &mut Vec<u8>, field: Field<'_>) -> Result<()> {
+        // Nearly every string of a vocabulary lies inside of the chunk.
+        if let Some((length, rest)) = self.chunk.get(self.at..).and_then(|rest| rest.split_first_chunk())
+            && let Ok(length) = usize::try_from(u64::from_le_bytes(*length))
+            && let Some(bytes) = rest.get(..length)
+            && let Some(budget) = self.budget.checked_sub(length as u64)
+        {
+            out.extend_from_slice(bytes);
+            self.budget = budget;
+            self.at += 8 + length;
+            return Ok(());
+        }
+        let length = self.u64(format_args!("the length of {field}"))?;
+        self.claim(length, 1, 1, field)?;
+        self.append(out, length, field)
+    }
+
     /// The next `count` elements of `N` bytes each.
     pub(crate) fn elements<T, const N: usize>(
         &mut self,
