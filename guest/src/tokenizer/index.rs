@@ -1,0 +1,139 @@
+//! Hash index for tables that hold their keys themselves: it maps a hash to the number of an entry and asks the table
+//! whether that entry is the one meant.
+//!
+//! A sandboxed guest has no randomness to salt a hash with, so a hostile file can choose keys that collide. The index
+//! answers with a bound: a key that does not fit within [`PROBES`] slots of its place refuses the whole table, which
+//! also bounds every later lookup. At the load it keeps, honest keys stay far below the bound.
+
+/// Slots looked at for one key.
+const PROBES: usize = 256;
+
+/// More keys fell on one place than honest keys do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Crowded;
+
+/// Open addressing over entry numbers, sized once for the number of entries.
+pub(super) struct Index {
+    /// Zero where free, else 32 bits of the hash above the entry number plus one.
+    slots: Vec<u64>,
+    shift: u32,
+}
+
+impl Index {
+    /// An empty index with room for `count` entries, at most 4/7 full then.
+    pub(super) fn with_room(count: usize) -> Self {
+        let size = (count / 4 * 7).next_power_of_two().max(64);
+        Self { slots: vec![0; size], shift: u64::BITS - size.trailing_zeros() }
+    }
+
+    /// The entry with this hash that `same` accepts.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
+        match self.probe(hash, same) {
+            Probe::Taken(entry) => Some(entry),
+            Probe::Free(_) | Probe::Crowded => None,
+        }
+    }
+
+    /// Adds `entry` unless an entry that `same` accepts is there already, which is returned.
+    #[inline]
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        entry: u32,
+        same: impl Fn(u32) -> bool,
+    ) -> Result<Option<u32>, Crowded> {
+        match self.probe(hash, same) {
+            Probe::Taken(present) => Ok(Some(present)),
+            Probe::Free(at) => {
+                self.slots[at] = tag(hash) | (u64::from(entry) + 1);
+                Ok(None)
+            }
+            Probe::Crowded => Err(Crowded),
+        }
+    }
+
+    #[inline]
+    fn probe(&self, hash: u64, same: impl Fn(u32) -> bool) -> Probe {
+        let mask = self.slots.len() - 1;
+        let start = (hash >> self.shift) as usize;
+        for step in 0..PROBES.min(self.slots.len()) {
+            let at = (start + step) & mask;
+            let slot = self.slots[at];
+            if slot == 0 {
+                return Probe::Free(at);
+            }
+            if slot & TAG == tag(hash) {
+                let entry = (slot & !TAG) as u32 - 1;
+                if same(entry) {
+                    return Probe::Taken(entry);
+                }
+            }
+        }
+        Probe::Crowded
+    }
+}
+
+enum Probe {
+    Taken(u32),
+    Free(usize),
+    Crowded,
+}
+
+/// The half of a slot that holds a part of the hash; the top bits chose the place, so this is the other half.
+const TAG: u64 = 0xffff_ffff_0000_0000;
+
+fn tag(hash: u64) -> u64 {
+    hash << 32
+}
+
+/// Hash of bytes; different salts give unrelated hashes of the same bytes.
+#[inline]
+pub(super) fn hash_bytes(bytes: &[u8], salt: u64) -> u64 {
+    let mut state = mix(salt ^ (bytes.len() as u64));
+    let mut rest = bytes;
+    while let Some((word, tail)) = rest.split_first_chunk() {
+        state = mix(state ^ u64::from_le_bytes(*word));
+        rest = tail;
+    }
+    let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    mix(state ^ last)
+}
+
+/// Hash of a pair of numbers.
+#[inline]
+pub(super) fn hash_pair(left: u32, right: u32) -> u64 {
+    mix(mix(u64::from(left) << 32 | u64::from(right)))
+}
+
+/// A bijection that carries every bit into the top half, and the top half into the bottom one.
+#[inline]
+fn mix(state: u64) -> u64 {
+    let product = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_and_strangers_are_not() {
+        let mut index = Index::with_room(10_000);
+        for entry in 0..10_000 {
+            assert_eq!(index.insert(hash_pair(entry, 7), entry, |_| false), Ok(None));
+        }
+        for entry in 0..10_000 {
+            assert_eq!(index.find(hash_pair(entry, 7), |other| other == entry), Some(entry));
+            assert_eq!(index.find(hash_pair(entry, 8), |_| false), None);
+        }
+        assert_eq!(index.insert(hash_pair(5, 7), 1, |other| other == 5), Ok(Some(5)));
+    }
+
+    #[test]
+    fn colliding_keys_are_refused_instead_of_searched() {
+        let mut index = Index::with_room(10_000);
+        let refused = (0..10_000).position(|entry| index.insert(42, entry, |_| false) == Err(Crowded));
+        assert_eq!(refused, Some(PROBES));
+    }
+}
