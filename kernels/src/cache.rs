@@ -4,7 +4,8 @@
 //! [`Store`] of the device.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::device::{Error, Failure};
 
@@ -44,7 +45,7 @@ pub struct CacheShape {
     pub key_size: usize,
     /// Elements of a value head.
     pub value_size: usize,
-    /// Positions of all sequences together; rounded up to whole pages.
+    /// Positions of all sequences together, at most [`u32::MAX`]; rounded up to whole pages.
     pub positions: usize,
     /// How they are kept.
     pub format: CacheFormat,
@@ -54,7 +55,7 @@ impl CacheShape {
     /// Bytes of one page: keys and values of [`PAGE`] positions in every layer.
     ///
     /// # Errors
-    /// [`Error::BadShape`] if a size is zero or overflows, or a head is not a whole number of blocks.
+    /// [`Error::BadShape`] if a size is zero or overflows, there are too many positions, or a head is not a whole number of blocks.
     pub fn page_bytes(&self) -> Result<usize, Error> {
         let blocks = |size| {
             self.format.head_bytes(size).filter(|&bytes| bytes > 0).ok_or_else(|| {
@@ -66,7 +67,8 @@ impl CacheShape {
             .and_then(|head| head.checked_mul(self.kv_heads))
             .and_then(|position| position.checked_mul(PAGE))
             .and_then(|layer| layer.checked_mul(self.layers))
-            .filter(|&bytes| bytes > 0 && bytes <= isize::MAX as usize && self.positions > 0)
+            .filter(|&bytes| bytes > 0 && bytes <= isize::MAX as usize)
+            .filter(|_| self.positions > 0 && u32::try_from(self.positions).is_ok())
             .ok_or_else(|| Error::BadShape(format!("a cache of shape {self:?} is empty or overflows")))
     }
 
@@ -95,14 +97,21 @@ pub struct Cache(Arc<Books>);
 struct Books {
     shape: CacheShape,
     store: Arc<dyn Store>,
-    free: Mutex<Vec<usize>>,
+    free: Mutex<Free>,
+}
+
+/// Pages that nobody holds.
+struct Free {
+    /// Given back; taken again first, since they have memory.
+    returned: Vec<usize>,
+    /// Never taken.
+    fresh: Range<usize>,
 }
 
 impl Cache {
     /// An empty cache on `store`; for devices.
     pub fn new(shape: CacheShape, store: Arc<dyn Store>) -> Self {
-        // Popped from the end, so low pages are taken first.
-        let free = Mutex::new((0..shape.pages()).rev().collect());
+        let free = Mutex::new(Free { returned: Vec::new(), fresh: 0..shape.pages() });
         Self(Arc::new(Books { shape, store, free }))
     }
 
@@ -118,7 +127,8 @@ impl Cache {
 
     /// Positions in pages that no sequence holds.
     pub fn free_positions(&self) -> usize {
-        self.0.free().len() * PAGE
+        let free = self.0.free();
+        (free.returned.len() + free.fresh.len()) * PAGE
     }
 
     /// An empty sequence.
@@ -131,7 +141,7 @@ impl Cache {
     }
 
     fn page(&self) -> Result<Arc<Page>, Failure> {
-        let number = self.0.free().pop().ok_or(Failure::CacheFull)?;
+        let number = self.0.free().take().ok_or(Failure::CacheFull)?;
         let page = Arc::new(Page { number, cache: self.clone() });
         self.0.store.take(number).map_err(|error| Failure::Device(error.to_string()))?;
         Ok(page)
@@ -139,8 +149,14 @@ impl Cache {
 }
 
 impl Books {
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {
+    fn free(&self) -> MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Free {
+    fn take(&mut self) -> Option<usize> {
+        self.returned.pop().or_else(|| self.fresh.next())
     }
 }
 
@@ -152,7 +168,7 @@ pub(crate) struct Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        self.cache.0.free().push(self.number);
+        self.cache.0.free().returned.push(self.number);
     }
 }
 
@@ -197,10 +213,15 @@ impl Sequence {
         }
     }
 
-    /// Pages it would have to take to grow by `count` positions, a copied shared page among them.
+    /// Pages it would have to take to grow by `count` positions, beside a copy of its shared page.
     pub(crate) fn pages_to_grow(&self, count: usize) -> usize {
-        let new = (self.length + count).div_ceil(PAGE).saturating_sub(self.pages.len());
-        new + usize::from(count > 0 && self.writes_to_shared_page())
+        (self.length + count).div_ceil(PAGE).saturating_sub(self.pages.len())
+    }
+
+    /// The page that its next position lies in, if others hold it too: it is copied before it is written.
+    pub(crate) fn shared_page(&self) -> Option<&Arc<Page>> {
+        let last = self.pages.last().filter(|_| !self.length.is_multiple_of(PAGE));
+        last.filter(|page| Arc::strong_count(page) > 1)
     }
 
     /// Grow by `count` positions that this sequence alone may write.
@@ -213,7 +234,7 @@ impl Sequence {
         }
         let length = self.length + count;
         let before = self.pages.len();
-        if self.writes_to_shared_page() {
+        if self.shared_page().is_some() {
             let own = self.cache.page()?;
             let last = self.pages.last_mut().expect("a page that is written to exists");
             self.cache.0.store.copy(last.number, own.number);
@@ -235,9 +256,7 @@ impl Sequence {
     pub(crate) fn pages(&self) -> &[Arc<Page>] {
         &self.pages
     }
-
-    /// Whether the next position lies in a page that others hold too.
-    fn writes_to_shared_page(&self) -> bool {
-        !self.length.is_multiple_of(PAGE) && self.pages.last().is_some_and(|page| Arc::strong_count(page) > 1)
-    }
 }
+
+#[cfg(test)]
+mod tests;

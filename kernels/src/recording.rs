@@ -113,12 +113,22 @@ pub struct ShapeError(String);
 #[derive(Clone, Default)]
 pub struct Recording {
     verbs: Vec<Verb>,
+    /// For each verb, whether it has only the selected rows.
+    selected: Vec<bool>,
 }
 
 impl Recording {
     /// The verbs, in order.
     pub fn verbs(&self) -> &[Verb] {
         &self.verbs
+    }
+
+    /// Whether the verb at `index` writes only the rows that the step wants, not all of them.
+    ///
+    /// # Panics
+    /// If there is no such verb.
+    pub fn is_selected(&self, index: usize) -> bool {
+        self.selected[index]
     }
 
     /// The weights that a run touches, in order.
@@ -143,6 +153,23 @@ impl Verb {
             Self::Multiply { .. } => "multiply",
             Self::Scale { .. } => "scale",
             Self::Select { .. } => "select",
+        }
+    }
+
+    /// Every tensor it reads or writes, `out` first.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Embed { out, .. } => vec![out],
+            Self::Rope { x, .. } => vec![x],
+            Self::RmsNorm { out, x, .. }
+            | Self::LayerNorm { out, x, .. }
+            | Self::Matmul { out, x, .. }
+            | Self::Activate { out, x, .. }
+            | Self::Scale { out, x, .. }
+            | Self::Select { out, x } => vec![out, x],
+            Self::Gate { out, gate, up, .. } => vec![out, gate, up],
+            Self::Add { out, x, y } | Self::Multiply { out, x, y } => vec![out, x, y],
+            Self::Attention { out, q, k, v, .. } => vec![out, q, k, v],
         }
     }
 
@@ -187,6 +214,7 @@ impl Recorder {
         check("embed", table.columns() == out.columns(), || {
             format!("a table of {} columns into {}", table.columns(), out.columns())
         })?;
+        check("embed", !self.is_selected(out), || "all rows into selected rows".into())?;
         self.push(Verb::Embed { out: out.clone(), table: table.clone() }, out, &[])
     }
 
@@ -363,9 +391,10 @@ impl Recorder {
         same_columns("select", out, &[x])?;
         check("select", !out.shares_buffer(x), || "out shares its memory with x".into())?;
         check("select", !self.is_selected(x), || "x was selected already".into())?;
-        self.push(Verb::Select { out: out.clone(), x: x.clone() }, out, &[])?;
-        self.selected.push(out.clone());
-        Ok(())
+        if !self.is_selected(out) {
+            self.selected.push(out.clone());
+        }
+        self.push(Verb::Select { out: out.clone(), x: x.clone() }, out, &[])
     }
 
     /// Keep `verb`, whose `out` has the rows of its `inputs`.
@@ -379,6 +408,7 @@ impl Recorder {
         if selected > 0 && !self.is_selected(out) {
             self.selected.push(out.clone());
         }
+        self.recording.selected.push(self.is_selected(out));
         self.recording.verbs.push(verb);
         Ok(())
     }
@@ -411,3 +441,6 @@ fn is_vector(verb: &str, vector: &Weight, columns: usize) -> Recorded {
         format!("a vector of {} x {} for {columns} columns", vector.rows(), vector.columns())
     })
 }
+
+#[cfg(test)]
+mod tests;

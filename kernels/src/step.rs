@@ -57,14 +57,15 @@ impl Step {
         }
 
         // Several sequences may share one cache: count before anything is taken.
-        for continuation in continuations.iter() {
+        for (index, continuation) in continuations.iter().enumerate() {
             let cache = continuation.sequence.cache();
-            let wanted: usize = continuations
-                .iter()
-                .filter(|other| other.sequence.cache().is(cache))
-                .map(|other| other.sequence.pages_to_grow(other.tokens.len()))
-                .sum();
-            if wanted * crate::cache::PAGE > cache.free_positions() {
+            if continuations[..index].iter().any(|earlier| earlier.sequence.cache().is(cache)) {
+                continue;
+            }
+            let same = || continuations.iter().filter(|other| other.sequence.cache().is(cache));
+            let new: usize = same().map(|other| other.sequence.pages_to_grow(other.tokens.len())).sum();
+            let shared: Vec<_> = same().filter_map(|other| other.sequence.shared_page()).collect();
+            if (new + copies(&shared)) * crate::cache::PAGE > cache.free_positions() {
                 return Err(Failure::CacheFull);
             }
         }
@@ -137,3 +138,16 @@ impl Span {
         self.pages.iter().all(|page| page.cache().is(cache))
     }
 }
+
+/// How many copies are made when each of these pages is written by its own sequence: the last holder of one needs none.
+fn copies(shared: &[&Arc<Page>]) -> usize {
+    let without_copy = |(index, page): (usize, &&Arc<Page>)| {
+        let writers = shared.iter().filter(|other| Arc::ptr_eq(page, other)).count();
+        let is_last = !shared[index + 1..].iter().any(|later| Arc::ptr_eq(page, later));
+        is_last && writers == Arc::strong_count(page)
+    };
+    shared.len() - shared.iter().enumerate().filter(|&entry| without_copy(entry)).count()
+}
+
+#[cfg(test)]
+mod tests;
