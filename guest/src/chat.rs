@@ -99,7 +99,9 @@ impl Template {
             Some((_, source)) => Template::new(source),
             None => {
                 let known = NAMED.map(|(known, _)| known).join(", ");
-                Err(Error::InvalidRequest(format!("no chat template is named {name:?}; the built-in ones are {known}")))
+                Err(Error::InvalidRequest(format!(
+                    "no chat template is named {name:?}; the built-in ones are {known}"
+                )))
             }
         }
     }
@@ -125,7 +127,8 @@ impl Template {
         let (instructions, blocks) = generator.finish();
         let mut text = String::new();
         let mut output = make_string_output(&mut text);
-        let done = eval(&environment, &instructions, context.root, &blocks, &mut output, AutoEscape::None).map(drop);
+        let done =
+            eval(&environment, &instructions, context.root, &blocks, &mut output, AutoEscape::None).map(drop);
         done.map_err(|error| explain(&error))?;
         Ok(text)
     }
@@ -156,7 +159,9 @@ impl Context {
             ("documents".into(), Value::from(())),
             ("add_generation_prompt".into(), Value::from(request.add_generation_prompt)),
         ];
-        root.extend(request.special_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))));
+        root.extend(
+            request.special_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))),
+        );
         root.extend(request.variables.iter().map(|(name, value)| (name.clone(), plain(value))));
         root.push(("messages".into(), messages.iter().map(message).collect()));
         Ok(Context { root: Value::from_pairs(root), bytes })
@@ -189,7 +194,9 @@ fn plain(value: &serde_json::Value) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(plain).collect(),
-        Json::Object(fields) => Value::from_pairs(fields.iter().map(|(name, field)| (name.as_str(), plain(field)))),
+        Json::Object(fields) => {
+            Value::from_pairs(fields.iter().map(|(name, field)| (name.as_str(), plain(field))))
+        }
     }
 }
 
@@ -221,10 +228,14 @@ fn explain(error: &minijinja::Error) -> Error {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(refusal) = cause.downcast_ref::<library::Refusal>() {
-            return Error::InvalidRequest(format!("the chat template refuses the conversation: {}", refusal.0));
+            return Error::InvalidRequest(format!(
+                "the chat template refuses the conversation: {}",
+                refusal.0
+            ));
         }
         source = cause.source();
     }
-    let what = if library::is_too_costly(error) { "was stopped, its cost is out of bounds" } else { "failed" };
+    let what =
+        if library::is_too_costly(error) { "was stopped, its cost is out of bounds" } else { "failed" };
     Error::Failed(format!("the chat template {what}: {error}"))
 }

@@ -23,7 +23,13 @@ pub(super) struct Style {
 }
 
 /// Appends a value as JSON; refused for what JSON has no word for.
-pub(super) fn write(meter: &Meter, style: &Style, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
+pub(super) fn write(
+    meter: &Meter,
+    style: &Style,
+    out: &mut String,
+    value: &Value,
+    depth: usize,
+) -> Result<(), Error> {
     if depth > NESTING_LIMIT {
         return Err(refuse("a value is nested too deeply for tojson"));
     }
@@ -35,7 +41,9 @@ pub(super) fn write(meter: &Meter, style: &Style, out: &mut String, value: &Valu
         ValueKind::String => write_string(meter, style, out, value.as_str().unwrap_or("")),
         ValueKind::Seq => {
             let items = value.try_iter()?.checked();
-            write_all(meter, style, out, ["[", "]"], depth, items, |out, item| write(meter, style, out, &item, depth + 1))
+            write_all(meter, style, out, ["[", "]"], depth, items, |out, item| {
+                write(meter, style, out, &item, depth + 1)
+            })
         }
         ValueKind::Map if !python::is_namespace(value) => {
             let mut pairs: Vec<(Value, Value)> = python::pairs(value)?.collect();

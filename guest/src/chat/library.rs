@@ -45,8 +45,9 @@ pub(super) fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>, now
 fn hidden_functions(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     for operator in ["+", "-", "*", "/", "//", "%", "**", "~"] {
         let meter = Arc::clone(meter);
-        environment
-            .add_function(operator, move |left: &Value, right: &Value| python::arithmetic(&meter, operator, left, right));
+        environment.add_function(operator, move |left: &Value, right: &Value| {
+            python::arithmetic(&meter, operator, left, right)
+        });
     }
     for operator in ["==", "!=", "<", "<=", ">", ">=", " in"] {
         let meter = Arc::clone(meter);
@@ -88,10 +89,9 @@ fn hidden_functions(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
         Ok::<_, Error>(value)
     });
     let account = Arc::clone(meter);
-    environment
-        .add_function(" method", move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            methods::call(&account, state, &args.into_values())
-        });
+    environment.add_function(" method", move |state: &mut State, args: Rest<ValueOrKwargs>| {
+        methods::call(&account, state, &args.into_values())
+    });
     environment.add_function(" attribute", move |value: &Value, name: &str| {
         if value.kind() == ValueKind::Map && !python::is_namespace(value) && DICT_METHODS.contains(&name) {
             return Ok(Value::from_object(Method(name.to_owned())));
@@ -126,7 +126,9 @@ fn functions(environment: &mut Environment<'_>, meter: &Arc<Meter>, now: Option<
         strftime(now, format).ok_or_else(|| refuse("strftime_now cannot format this"))
     });
     let account = Arc::clone(meter);
-    environment.add_function("namespace", move |values: Rest<ValueOrKwargs>| namespace(&account, &values.into_values()));
+    environment.add_function("namespace", move |values: Rest<ValueOrKwargs>| {
+        namespace(&account, &values.into_values())
+    });
     let account = Arc::clone(meter);
     environment.add_function("dict", move |values: Rest<ValueOrKwargs>| {
         let mut pairs = Vec::new();
@@ -170,7 +172,20 @@ fn namespace(meter: &Meter, values: &[Value]) -> Result<Value, Error> {
 fn filters(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     let account = Arc::clone(meter);
     environment.add_filter("string", move |value: &Value| to_text(&account, value));
-    environment.add_filter("safe", |value: Value| value);
+    let account = Arc::clone(meter);
+    environment
+        .add_filter("safe", move |value: &Value| to_text(&account, value).map(Value::from_safe_string));
+    for name in ["escape", "e", "forceescape"] {
+        let meter = Arc::clone(meter);
+        environment.add_filter(name, move |value: &Value| {
+            if value.is_safe() && name != "forceescape" {
+                return Ok(value.clone());
+            }
+            let mut escaped = String::new();
+            python::append_escaped(&meter, &mut escaped, &to_text(&meter, value)?)?;
+            Ok::<_, Error>(Value::from_safe_string(escaped))
+        });
+    }
     let account = Arc::clone(meter);
     environment.add_filter("list", move |value: &Value| python::items(&account, value));
     let account = Arc::clone(meter);
@@ -180,8 +195,7 @@ fn filters(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     });
     for (name, change) in [("lower", str::to_lowercase as fn(&str) -> String), ("upper", str::to_uppercase)] {
         let meter = Arc::clone(meter);
-        environment
-            .add_filter(name, move |value: &Value| to_text(&meter, value).map(|text| change(&text)));
+        environment.add_filter(name, move |value: &Value| to_text(&meter, value).map(|text| change(&text)));
     }
     let account = Arc::clone(meter);
     environment.add_filter("replace", move |value: &Value, old: &Value, new: &Value, count: Option<i64>| {
@@ -189,55 +203,76 @@ fn filters(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
         replace(&account, &text, &old, &new, count.and_then(|count| usize::try_from(count).ok()))
     });
     let account = Arc::clone(meter);
-    environment.add_filter("join", move |state: &mut State, value: Value, separator: Option<Value>, attribute: Option<Value>, kwargs: Kwargs| {
-        let separator = separator.or(kwargs.get::<Option<Value>>("d")?).unwrap_or_else(|| Value::from(""));
-        let separator = to_text(&account, &separator)?;
-        let value = match attribute.or(kwargs.get::<Option<Value>>("attribute")?) {
-            Some(attribute) => {
-                let attribute: Kwargs = [("attribute", attribute)].into_iter().collect();
-                state.apply_filter("map", &[value, attribute.into()])?
+    environment.add_filter(
+        "join",
+        move |state: &mut State,
+              value: Value,
+              separator: Option<Value>,
+              attribute: Option<Value>,
+              kwargs: Kwargs| {
+            let separator =
+                separator.or(kwargs.get::<Option<Value>>("d")?).unwrap_or_else(|| Value::from(""));
+            let separator = to_text(&account, &separator)?;
+            let value = match attribute.or(kwargs.get::<Option<Value>>("attribute")?) {
+                Some(attribute) => {
+                    let attribute: Kwargs = [("attribute", attribute)].into_iter().collect();
+                    state.apply_filter("map", &[value, attribute.into()])?
+                }
+                None => value,
+            };
+            kwargs.assert_all_used()?;
+            let mut joined = String::new();
+            for (index, item) in python::items(&account, &value)?.iter().enumerate() {
+                append(&account, &mut joined, if index > 0 { &separator } else { "" })?;
+                python::write_text(&account, &mut joined, item)?;
             }
-            None => value,
-        };
-        kwargs.assert_all_used()?;
-        let mut joined = String::new();
-        for (index, item) in python::items(&account, &value)?.iter().enumerate() {
-            append(&account, &mut joined, if index > 0 { &separator } else { "" })?;
-            python::write_text(&account, &mut joined, item)?;
-        }
-        Ok::<_, Error>(joined)
-    });
+            Ok::<_, Error>(joined)
+        },
+    );
     let account = Arc::clone(meter);
-    environment.add_filter("indent", move |value: &Value, width: Option<Value>, first: Option<bool>, blank: Option<bool>, kwargs: Kwargs| {
-        let width = width.or(kwargs.get::<Option<Value>>("width")?).unwrap_or_else(|| Value::from(4));
-        let first = first.or(kwargs.get::<Option<bool>>("first")?).unwrap_or(false);
-        let blank = blank.or(kwargs.get::<Option<bool>>("blank")?).unwrap_or(false);
-        kwargs.assert_all_used()?;
-        let margin = margin(&account, &width)?;
-        let text = to_text(&account, value)?;
-        let mut indented = String::new();
-        for (index, line) in text.split('\n').enumerate() {
-            let wanted = if index == 0 { first } else { blank || !line.is_empty() };
-            append(&account, &mut indented, if index > 0 { "\n" } else { "" })?;
-            append(&account, &mut indented, if wanted { &margin } else { "" })?;
-            append(&account, &mut indented, line)?;
-        }
-        Ok::<_, Error>(indented)
-    });
+    environment.add_filter(
+        "indent",
+        move |value: &Value,
+              width: Option<Value>,
+              first: Option<bool>,
+              blank: Option<bool>,
+              kwargs: Kwargs| {
+            let width = width.or(kwargs.get::<Option<Value>>("width")?).unwrap_or_else(|| Value::from(4));
+            let first = first.or(kwargs.get::<Option<bool>>("first")?).unwrap_or(false);
+            let blank = blank.or(kwargs.get::<Option<bool>>("blank")?).unwrap_or(false);
+            kwargs.assert_all_used()?;
+            let margin = margin(&account, &width)?;
+            let text = to_text(&account, value)?;
+            let mut indented = String::new();
+            for (index, line) in text.split('\n').enumerate() {
+                let wanted = if index == 0 { first } else { blank || !line.is_empty() };
+                append(&account, &mut indented, if index > 0 { "\n" } else { "" })?;
+                append(&account, &mut indented, if wanted { &margin } else { "" })?;
+                append(&account, &mut indented, line)?;
+            }
+            Ok::<_, Error>(indented)
+        },
+    );
     let account = Arc::clone(meter);
-    environment.add_filter("tojson", move |value: &Value, args: Rest<ValueOrKwargs>| to_json(&account, value, &args.into_values()));
+    environment.add_filter("tojson", move |value: &Value, args: Rest<ValueOrKwargs>| {
+        to_json(&account, value, &args.into_values())
+    });
     let account = Arc::clone(meter);
     environment.add_filter("format", move |value: &Value, args: Rest<ValueOrKwargs>| {
         format_checked(&account, FormatStyle::Printf, &to_text(&account, value)?, &args.into_values())
     });
     for name in ["default", "d"] {
-        environment.add_filter(name, |value: Value, other: Option<Value>, falsy: Option<Value>, kwargs: Kwargs| {
-            let other = other.or(kwargs.get::<Option<Value>>("default_value")?);
-            let falsy = falsy.or(kwargs.get::<Option<Value>>("boolean")?).is_some_and(|falsy| falsy.is_true());
-            kwargs.assert_all_used()?;
-            let keep = !value.is_undefined() && (!falsy || value.is_true());
-            Ok::<_, Error>(if keep { value } else { other.unwrap_or_else(|| Value::from("")) })
-        });
+        environment.add_filter(
+            name,
+            |value: Value, other: Option<Value>, falsy: Option<Value>, kwargs: Kwargs| {
+                let other = other.or(kwargs.get::<Option<Value>>("default_value")?);
+                let falsy =
+                    falsy.or(kwargs.get::<Option<Value>>("boolean")?).is_some_and(|falsy| falsy.is_true());
+                kwargs.assert_all_used()?;
+                let keep = !value.is_undefined() && (!falsy || value.is_true());
+                Ok::<_, Error>(if keep { value } else { other.unwrap_or_else(|| Value::from("")) })
+            },
+        );
     }
     let account = Arc::clone(meter);
     for name in ["length", "count"] {
@@ -299,7 +334,13 @@ fn to_json(meter: &Meter, value: &Value, args: &[Value]) -> Result<String, Error
 }
 
 /// `text.replace(old, new, count)`.
-pub(super) fn replace(meter: &Meter, text: &str, old: &str, new: &str, count: Option<usize>) -> Result<String, Error> {
+pub(super) fn replace(
+    meter: &Meter,
+    text: &str,
+    old: &str,
+    new: &str,
+    count: Option<usize>,
+) -> Result<String, Error> {
     let mut replaced = String::new();
     let mut done = 0;
     for (at, _) in text.match_indices(old).take(count.unwrap_or(usize::MAX)) {
@@ -370,12 +411,16 @@ fn tests(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     environment.add_test("boolean", |value: &Value| value.kind() == ValueKind::Bool);
     environment.add_test("integer", |value: &Value| value.kind() == ValueKind::Number && value.is_integer());
     environment.add_test("float", |value: &Value| value.kind() == ValueKind::Number && !value.is_integer());
-    environment.add_test("number", |value: &Value| matches!(value.kind(), ValueKind::Bool | ValueKind::Number));
-    environment.add_test("mapping", |value: &Value| value.kind() == ValueKind::Map && !python::is_namespace(value));
+    environment
+        .add_test("number", |value: &Value| matches!(value.kind(), ValueKind::Bool | ValueKind::Number));
+    environment
+        .add_test("mapping", |value: &Value| value.kind() == ValueKind::Map && !python::is_namespace(value));
     environment.add_test("iterable", |value: &Value| {
         let kind = value.kind();
-        matches!(kind, ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Undefined)
-            && !python::is_namespace(value)
+        matches!(
+            kind,
+            ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Undefined
+        ) && !python::is_namespace(value)
     });
     environment.add_test("sequence", |value: &Value| {
         let kind = value.kind();

@@ -38,7 +38,9 @@ impl Meter {
     /// Full accounts for a request of so many bytes.
     pub(super) fn new(input: u64) -> Meter {
         Meter {
-            work: AtomicU64::new(WORK_BASE + WORK_PER_INPUT_BYTE.saturating_mul(input).min(u64::from(u32::MAX))),
+            work: AtomicU64::new(
+                WORK_BASE + WORK_PER_INPUT_BYTE.saturating_mul(input).min(u64::from(u32::MAX)),
+            ),
             output: AtomicU64::new(OUTPUT_LIMIT),
         }
     }
@@ -56,5 +58,8 @@ impl Meter {
 
 fn take(account: &AtomicU64, amount: usize) -> Option<()> {
     let amount = u64::try_from(amount).ok()?;
-    account.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(amount)).ok().map(|_| ())
+    account
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(amount))
+        .ok()
+        .map(|_| ())
 }

@@ -29,7 +29,13 @@ pub(super) fn call(meter: &Meter, state: &mut State, args: &[Value]) -> Result<V
     }
 }
 
-fn text_method(meter: &Meter, state: &mut State, object: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+fn text_method(
+    meter: &Meter,
+    state: &mut State,
+    object: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     let text = object.as_str().unwrap_or("");
     meter.charge(text.len())?;
     Ok(match name {
@@ -57,7 +63,9 @@ fn text_method(meter: &Meter, state: &mut State, object: &Value, name: &str, arg
                 return Err(refuse("empty separator"));
             }
             let parts = match (name, text.split_once(separator), text.rsplit_once(separator)) {
-                ("partition", Some((before, after)), _) | ("rpartition", _, Some((before, after))) => [before, separator, after],
+                ("partition", Some((before, after)), _) | ("rpartition", _, Some((before, after))) => {
+                    [before, separator, after]
+                }
                 ("partition", ..) => [text, "", ""],
                 _ => ["", "", text],
             };
@@ -82,7 +90,10 @@ fn text_method(meter: &Meter, state: &mut State, object: &Value, name: &str, arg
             for (index, part) in python::items(meter, parts)?.iter().enumerate() {
                 append(meter, &mut joined, if index > 0 { text } else { "" })?;
                 let part = part.as_str().ok_or_else(|| {
-                    refuse(format!("sequence item {index}: expected str instance, {} found", python::type_name(part)))
+                    refuse(format!(
+                        "sequence item {index}: expected str instance, {} found",
+                        python::type_name(part)
+                    ))
                 })?;
                 append(meter, &mut joined, part)?;
             }
@@ -108,7 +119,12 @@ fn text_method(meter: &Meter, state: &mut State, object: &Value, name: &str, arg
             Value::from(padded)
         }
         "index" | "rindex" => {
-            let found = pycompat::unknown_method_callback(state, object, if name == "index" { "find" } else { "rfind" }, args)?;
+            let found = pycompat::unknown_method_callback(
+                state,
+                object,
+                if name == "index" { "find" } else { "rfind" },
+                args,
+            )?;
             if found.as_i64() == Some(-1) {
                 return Err(refuse("substring not found"));
             }
@@ -116,7 +132,9 @@ fn text_method(meter: &Meter, state: &mut State, object: &Value, name: &str, arg
         }
         "casefold" => Value::from(text.to_lowercase()),
         "swapcase" => {
-            let swap = |c: char| if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() };
+            let swap = |c: char| {
+                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
+            };
             Value::from(text.chars().map(swap).collect::<String>())
         }
         _ => return pycompat::unknown_method_callback(state, object, name, args),
@@ -135,7 +153,12 @@ pub(super) fn strip<'a>(text: &'a str, chars: Option<&str>, start: bool, end: bo
     if end { text.trim_end_matches(goes) } else { text }
 }
 
-fn split<'a>(text: &'a str, separator: Option<&str>, limit: usize, from_end: bool) -> Result<Vec<&'a str>, Error> {
+fn split<'a>(
+    text: &'a str,
+    separator: Option<&str>,
+    limit: usize,
+    from_end: bool,
+) -> Result<Vec<&'a str>, Error> {
     let mut parts = Vec::new();
     match separator {
         Some("") => return Err(refuse("empty separator")),
@@ -159,7 +182,8 @@ fn split<'a>(text: &'a str, separator: Option<&str>, limit: usize, from_end: boo
             }
             // What is left over keeps its outer whitespace on the side that was not looked at.
             if let Some(last) = parts.last_mut().filter(|_| limit < usize::MAX) {
-                let tail = if from_end { strip(text, None, false, true) } else { strip(text, None, true, false) };
+                let tail =
+                    if from_end { strip(text, None, false, true) } else { strip(text, None, true, false) };
                 if !from_end && tail.ends_with(is_space) && last.contains(is_space) {
                     let start = tail.len() - (tail.len() - strip(tail, None, false, true).len()) - last.len();
                     *last = tail.get(start..).unwrap_or(last);
@@ -174,11 +198,17 @@ fn split<'a>(text: &'a str, separator: Option<&str>, limit: usize, from_end: boo
 }
 
 fn split_lines(text: &str, keep: bool) -> Vec<&str> {
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some((at, end)) = rest.char_indices().find(|(_, c)| is_end(*c)) {
-        let width = if rest.get(at..).is_some_and(|tail| tail.starts_with("\r\n")) { 2 } else { end.len_utf8() };
+        let width =
+            if rest.get(at..).is_some_and(|tail| tail.starts_with("\r\n")) { 2 } else { end.len_utf8() };
         lines.push(rest.get(..if keep { at + width } else { at }).unwrap_or(""));
         rest = rest.get(at + width..).unwrap_or("");
     }
@@ -242,7 +272,9 @@ fn list_method(meter: &Meter, object: &Value, name: &str, args: &[Value]) -> Res
             let () = from_args(args)?;
             Ok(object.clone())
         }
-        "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" => Err(unsafe_method(name)),
+        "append" | "clear" | "extend" | "insert" | "pop" | "remove" | "reverse" | "sort" => {
+            Err(unsafe_method(name))
+        }
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
     }
 }

@@ -100,6 +100,23 @@ pub(super) fn append(meter: &Meter, out: &mut String, text: &str) -> Result<(), 
     Ok(())
 }
 
+/// Appends a piece with HTML's special characters escaped, as `markupsafe.escape` does.
+pub(super) fn append_escaped(meter: &Meter, out: &mut String, text: &str) -> Result<(), Error> {
+    for part in text.split_inclusive(['&', '<', '>', '\'', '"']) {
+        let (plain, special) = match part.as_bytes().last() {
+            Some(b'&') => (&part[..part.len() - 1], "&amp;"),
+            Some(b'<') => (&part[..part.len() - 1], "&lt;"),
+            Some(b'>') => (&part[..part.len() - 1], "&gt;"),
+            Some(b'\'') => (&part[..part.len() - 1], "&#39;"),
+            Some(b'"') => (&part[..part.len() - 1], "&#34;"),
+            _ => (part, ""),
+        };
+        append(meter, out, plain)?;
+        append(meter, out, special)?;
+    }
+    Ok(())
+}
+
 /// Appends `repr(value)`.
 fn write_repr(meter: &Meter, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > NESTING_LIMIT {
@@ -136,7 +153,17 @@ fn write_repr(meter: &Meter, out: &mut String, value: &Value, depth: usize) -> R
                 write_repr(meter, out, &item?, depth + 1)?;
                 count += 1;
             }
-            append(meter, out, if tuple && count == 1 { ",)" } else if tuple { ")" } else { "]" })
+            append(
+                meter,
+                out,
+                if tuple && count == 1 {
+                    ",)"
+                } else if tuple {
+                    ")"
+                } else {
+                    "]"
+                },
+            )
         }
         _ => append(meter, out, &value.to_string()),
     }
@@ -241,7 +268,12 @@ pub(super) fn iterable(meter: &Meter, value: Value) -> Result<Value, Error> {
 
 /// Refuses a value nested too deeply, or one that holds a namespace where `namespaces` is false: chains and cycles of them would
 /// neither print nor be freed.
-pub(super) fn check_nesting(meter: &Meter, value: &Value, namespaces: bool, depth: usize) -> Result<(), Error> {
+pub(super) fn check_nesting(
+    meter: &Meter,
+    value: &Value,
+    namespaces: bool,
+    depth: usize,
+) -> Result<(), Error> {
     let Some(object) = value.as_object() else { return Ok(()) };
     if depth > NESTING_LIMIT {
         return Err(refuse("a value is nested too deeply"));
@@ -331,7 +363,8 @@ pub(super) fn compare(meter: &Meter, left: &Value, right: &Value) -> Result<Opti
         meter.charge(a.len().min(b.len()))?;
         return Ok(Some(a.cmp(b)));
     }
-    if left.kind() == ValueKind::Seq && right.kind() == ValueKind::Seq && left.is_tuple() == right.is_tuple() {
+    if left.kind() == ValueKind::Seq && right.kind() == ValueKind::Seq && left.is_tuple() == right.is_tuple()
+    {
         let (left, right) = (items(meter, left)?, items(meter, right)?);
         for (a, b) in left.iter().zip(&right) {
             if !equal(meter, a, b)? {
@@ -367,7 +400,10 @@ pub(super) fn comparison(meter: &Meter, operator: &str, left: &Value, right: &Va
 pub(super) fn contains(meter: &Meter, needle: &Value, haystack: &Value) -> Result<bool, Error> {
     if let Some(text) = haystack.as_str() {
         let Some(part) = needle.as_str() else {
-            return Err(refuse(format!("'in <string>' requires string as left operand, not {}", type_name(needle))));
+            return Err(refuse(format!(
+                "'in <string>' requires string as left operand, not {}",
+                type_name(needle)
+            )));
         };
         meter.charge(text.len())?;
         return Ok(text.contains(part));
@@ -388,7 +424,11 @@ pub(super) fn contains(meter: &Meter, needle: &Value, haystack: &Value) -> Resul
 }
 
 fn impossible(operator: &str, left: &Value, right: &Value) -> Error {
-    refuse(format!("unsupported operand types for {operator}: '{}' and '{}'", type_name(left), type_name(right)))
+    refuse(format!(
+        "unsupported operand types for {operator}: '{}' and '{}'",
+        type_name(left),
+        type_name(right)
+    ))
 }
 
 /// `left OPERATOR right` of an arithmetic operator; `~` joins the texts of both.
@@ -421,7 +461,8 @@ fn numbers(operator: &str, left: Number, right: Number) -> Result<Value, Error> 
     let beyond = || refuse(format!("the result of {operator} is beyond this engine's numbers"));
     let zero = || refuse("division by zero");
     if let (Number::Int(a), Number::Int(b)) = (left, right) {
-        let quotient = || a.checked_div_euclid(b).map(|q| if b < 0 && a.rem_euclid(b) != 0 { q - 1 } else { q });
+        let quotient =
+            || a.checked_div_euclid(b).map(|q| if b < 0 && a.rem_euclid(b) != 0 { q - 1 } else { q });
         let result = match operator {
             "+" => a.checked_add(b),
             "-" => a.checked_sub(b),
@@ -460,9 +501,16 @@ fn floats(operator: &str, a: f64, b: f64) -> Option<Value> {
 fn add(meter: &Meter, left: &Value, right: &Value) -> Result<Value, Error> {
     if let (Some(a), Some(b)) = (left.as_str(), right.as_str()) {
         let mut text = String::new();
-        append(meter, &mut text, a)?;
-        append(meter, &mut text, b)?;
-        return Ok(Value::from(text));
+        // What `safe` made escapes what it is added to, though nothing else here escapes for HTML.
+        let markup = left.is_safe() || right.is_safe();
+        for (part, value) in [(a, left), (b, right)] {
+            if markup && !value.is_safe() {
+                append_escaped(meter, &mut text, part)?;
+            } else {
+                append(meter, &mut text, part)?;
+            }
+        }
+        return Ok(if markup { Value::from_safe_string(text) } else { Value::from(text) });
     }
     let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
     if is_list(left) && is_list(right) && left.is_tuple() == right.is_tuple() {
@@ -570,9 +618,14 @@ pub(super) fn slice(meter: &Meter, value: &Value, bounds: [&Value; 3]) -> Result
     } else {
         // Backwards from the start, exclusive of the stop: both one further than the index.
         let one_more = |bound: Option<i128>| {
-            bound.map(|at| if at < 0 { at + i128::try_from(list.len()).unwrap_or(0) } else { at }.max(-1).saturating_add(1))
+            bound.map(|at| {
+                if at < 0 { at + i128::try_from(list.len()).unwrap_or(0) } else { at }
+                    .max(-1)
+                    .saturating_add(1)
+            })
         };
-        let (start, stop) = (clamp(one_more(start), list.len(), list.len()), clamp(one_more(stop), 0, list.len()));
+        let (start, stop) =
+            (clamp(one_more(start), list.len(), list.len()), clamp(one_more(stop), 0, list.len()));
         list.get(stop..start).unwrap_or(&[]).iter().rev().step_by(stride).cloned().collect()
     };
     if value.as_str().is_some() {

@@ -42,7 +42,10 @@ fn unsupported(what: &str) -> Error {
 /// `generation` blocks, which only mark text for training, become `with` blocks of the same scope.
 pub(super) fn prepare(source: &str) -> Result<String> {
     if source.len() > SOURCE_LIMIT {
-        return Err(malformed(format_args!("{} bytes are more than the limit of {SOURCE_LIMIT}", source.len())));
+        return Err(malformed(format_args!(
+            "{} bytes are more than the limit of {SOURCE_LIMIT}",
+            source.len()
+        )));
     }
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut replacements = Vec::new();
@@ -107,10 +110,14 @@ fn body<'a>(stmts: &[Stmt<'a>]) -> Result<Vec<Stmt<'a>>> {
 
 fn stmt<'a>(node: &Stmt<'a>) -> Result<Stmt<'a>> {
     Ok(match node {
-        Stmt::Template(s) => Stmt::Template(Spanned::new(ast::Template { children: body(&s.children)? }, s.span())),
+        Stmt::Template(s) => {
+            Stmt::Template(Spanned::new(ast::Template { children: body(&s.children)? }, s.span()))
+        }
         Stmt::EmitExpr(s) => Stmt::EmitExpr(Spanned::new(ast::EmitExpr { expr: expr(&s.expr)? }, s.span())),
         // Emitted as a value, so that it passes the formatter and its meter.
-        Stmt::EmitRaw(s) => Stmt::EmitExpr(Spanned::new(ast::EmitExpr { expr: constant(s.raw, s.span()) }, s.span())),
+        Stmt::EmitRaw(s) => {
+            Stmt::EmitExpr(Spanned::new(ast::EmitExpr { expr: constant(s.raw, s.span()) }, s.span()))
+        }
         Stmt::ForLoop(s) => Stmt::ForLoop(Spanned::new(
             ast::ForLoop {
                 target: target(&s.target)?,
@@ -123,7 +130,11 @@ fn stmt<'a>(node: &Stmt<'a>) -> Result<Stmt<'a>> {
             s.span(),
         )),
         Stmt::IfCond(s) => Stmt::IfCond(Spanned::new(
-            ast::IfCond { expr: expr(&s.expr)?, true_body: body(&s.true_body)?, false_body: body(&s.false_body)? },
+            ast::IfCond {
+                expr: expr(&s.expr)?,
+                true_body: body(&s.true_body)?,
+                false_body: body(&s.false_body)?,
+            },
             s.span(),
         )),
         Stmt::WithBlock(s) => {
@@ -152,7 +163,10 @@ fn stmt<'a>(node: &Stmt<'a>) -> Result<Stmt<'a>> {
         )),
         Stmt::Macro(s) => Stmt::Macro(macro_declaration(s)?),
         Stmt::CallBlock(s) => {
-            let call = Spanned::new(ast::Call { expr: expr(&s.call.expr)?, args: arguments(&s.call.args)? }, s.call.span());
+            let call = Spanned::new(
+                ast::Call { expr: expr(&s.call.expr)?, args: arguments(&s.call.args)? },
+                s.call.span(),
+            );
             Stmt::CallBlock(Spanned::new(
                 ast::CallBlock { call, macro_decl: macro_declaration(&s.macro_decl)? },
                 s.span(),
@@ -163,9 +177,10 @@ fn stmt<'a>(node: &Stmt<'a>) -> Result<Stmt<'a>> {
         Stmt::AutoEscape(_) => return Err(unsupported("autoescape")),
         Stmt::Do(_) => return Err(unsupported("do")),
         // With no other template to replace it, a block is what stands in it.
-        Stmt::Block(s) => {
-            Stmt::WithBlock(Spanned::new(ast::WithBlock { assignments: Vec::new(), body: body(&s.body)? }, s.span()))
-        }
+        Stmt::Block(s) => Stmt::WithBlock(Spanned::new(
+            ast::WithBlock { assignments: Vec::new(), body: body(&s.body)? },
+            s.span(),
+        )),
         Stmt::Extends(_) | Stmt::Include(_) | Stmt::Import(_) | Stmt::FromImport(_) => {
             return Err(unsupported("another template"));
         }
@@ -193,7 +208,9 @@ fn target<'a>(node: &Expr<'a>) -> Result<Expr<'a>> {
         Expr::GetAttr(e) if e.name.starts_with('_') => {
             return Err(malformed("underscore-prefixed attributes cannot be stored on a namespace"));
         }
-        Expr::GetAttr(e) => Expr::GetAttr(Spanned::new(ast::GetAttr { expr: target(&e.expr)?, name: e.name }, e.span())),
+        Expr::GetAttr(e) => {
+            Expr::GetAttr(Spanned::new(ast::GetAttr { expr: target(&e.expr)?, name: e.name }, e.span()))
+        }
         _ => return Err(malformed("cannot assign to this expression")),
     })
 }
@@ -205,7 +222,12 @@ fn expr<'a>(node: &Expr<'a>) -> Result<Expr<'a>> {
         Expr::Const(e) => constant(e.value.clone(), e.span()),
         Expr::Slice(e) => {
             let span = e.span();
-            let bounds = [expr(&e.expr)?, optional(&e.start, span)?, optional(&e.stop, span)?, optional(&e.step, span)?];
+            let bounds = [
+                expr(&e.expr)?,
+                optional(&e.start, span)?,
+                optional(&e.stop, span)?,
+                optional(&e.step, span)?,
+            ];
             call(" slice", bounds, span)
         }
         Expr::UnaryOp(e) => {
@@ -244,23 +266,35 @@ fn expr<'a>(node: &Expr<'a>) -> Result<Expr<'a>> {
                 Some(input) => Some(call(" charge", [expr(input)?], input.span())),
                 None => None,
             };
-            Expr::Filter(Spanned::new(ast::Filter { name: e.name, expr: input, args: arguments(&e.args)? }, e.span()))
+            Expr::Filter(Spanned::new(
+                ast::Filter { name: e.name, expr: input, args: arguments(&e.args)? },
+                e.span(),
+            ))
         }
-        Expr::Test(e) => {
-            Expr::Test(Spanned::new(ast::Test { name: e.name, expr: expr(&e.expr)?, args: arguments(&e.args)? }, e.span()))
-        }
+        Expr::Test(e) => Expr::Test(Spanned::new(
+            ast::Test { name: e.name, expr: expr(&e.expr)?, args: arguments(&e.args)? },
+            e.span(),
+        )),
         Expr::GetAttr(e) if DICT_METHODS.contains(&e.name) => {
             call(" attribute", [expr(&e.expr)?, constant(e.name, e.span())], e.span())
         }
-        Expr::GetAttr(e) => Expr::GetAttr(Spanned::new(ast::GetAttr { expr: expr(&e.expr)?, name: e.name }, e.span())),
+        Expr::GetAttr(e) => {
+            Expr::GetAttr(Spanned::new(ast::GetAttr { expr: expr(&e.expr)?, name: e.name }, e.span()))
+        }
         Expr::GetItem(e) => call(" item", [expr(&e.expr)?, expr(&e.subscript_expr)?], e.span()),
         Expr::Call(e) => match &e.expr {
             Expr::GetAttr(method) => {
-                let mut args = vec![CallArg::Pos(expr(&method.expr)?), CallArg::Pos(constant(method.name, method.span()))];
+                let mut args = vec![
+                    CallArg::Pos(expr(&method.expr)?),
+                    CallArg::Pos(constant(method.name, method.span())),
+                ];
                 args.extend(arguments(&e.args)?);
                 call_with(" method", args, e.span())
             }
-            callee => Expr::Call(Spanned::new(ast::Call { expr: expr(callee)?, args: arguments(&e.args)? }, e.span())),
+            callee => Expr::Call(Spanned::new(
+                ast::Call { expr: expr(callee)?, args: arguments(&e.args)? },
+                e.span(),
+            )),
         },
         Expr::List(e) => {
             let items = e.items.iter().map(expr).collect::<Result<_>>()?;
@@ -335,6 +369,8 @@ fn call<'a>(function: &'static str, args: impl IntoIterator<Item = Expr<'a>>, sp
 }
 
 fn call_with<'a>(function: &'static str, args: Vec<CallArg<'a>>, span: Span) -> Expr<'a> {
-    
-    Expr::Call(Spanned::new(ast::Call { expr: Expr::Var(Spanned::new(ast::Var { id: function }, span)), args }, span))
+    Expr::Call(Spanned::new(
+        ast::Call { expr: Expr::Var(Spanned::new(ast::Var { id: function }, span)), args },
+        span,
+    ))
 }

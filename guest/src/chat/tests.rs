@@ -31,7 +31,10 @@ fn check(source: &str, expected: &str) {
 fn real_templates_render_as_hugging_face_does() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/chat-templates"));
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"no shared chat templates here: nothing to compare\n");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"no shared chat templates here: nothing to compare\n",
+        );
         return;
     };
     let (mut cases, mut failures) = (0, Vec::new());
@@ -39,7 +42,8 @@ fn real_templates_render_as_hugging_face_does() {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let source = std::fs::read_to_string(path.with_extension("jinja")).expect("a template beside its cases");
+        let source =
+            std::fs::read_to_string(path.with_extension("jinja")).expect("a template beside its cases");
         let file: Value = serde_json::from_slice(&std::fs::read(&path).expect("cases")).expect("JSON");
         for case in file.as_array().expect("a list of cases") {
             cases += 1;
@@ -48,11 +52,18 @@ fn real_templates_render_as_hugging_face_does() {
             match (&result, case["expected"].as_str()) {
                 (Ok(text), Some(expected)) if text == expected => {}
                 (Err(_), None) => {}
-                (result, expected) => failures.push(format!("{name}\n  expected {expected:?}\n  rendered {result:?}")),
+                (result, expected) => {
+                    failures.push(format!("{name}\n  expected {expected:?}\n  rendered {result:?}"))
+                }
             }
         }
     }
-    assert!(cases > 0 && failures.is_empty(), "{} of {cases} cases differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        cases > 0 && failures.is_empty(),
+        "{} of {cases} cases differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 fn request_of(case: &Value) -> Request {
@@ -62,7 +73,9 @@ fn request_of(case: &Value) -> Request {
             ("case" | "expected" | "error", _) => {}
             ("messages", value) => request.messages = value.clone(),
             ("tools", value) => request.tools = Some(value.clone()),
-            ("add_generation_prompt", value) => request.add_generation_prompt = value.as_bool().expect("a boolean"),
+            ("add_generation_prompt", value) => {
+                request.add_generation_prompt = value.as_bool().expect("a boolean")
+            }
             (name, Value::String(token)) if name.ends_with("_token") => {
                 request.special_tokens.push((name.to_owned(), token.clone()));
             }

@@ -4,7 +4,18 @@ use std::fmt::Write;
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// The longest format that is accepted, in bytes; the result is at most a small multiple of it.
@@ -49,7 +60,11 @@ impl Moment {
             year,
             month,
             day: day_from_march - (153 * month_from_march + 2) / 5 + 1,
-            day_of_year: if month > 2 { day_from_march + 59 + i64::from(is_leap(year)) } else { day_from_march - 306 },
+            day_of_year: if month > 2 {
+                day_from_march + 59 + i64::from(is_leap(year))
+            } else {
+                day_from_march - 306
+            },
             weekday: (days + 4).rem_euclid(7),
             hour: rest / 3600,
             minute: rest / 60 % 60,
@@ -77,7 +92,8 @@ fn is_leap(year: i64) -> bool {
 
 fn weeks_in(year: i64) -> i64 {
     // 0 is Sunday: the weekday of the last day of a year.
-    let last = |year: i64| (year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)).rem_euclid(7);
+    let last =
+        |year: i64| (year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)).rem_euclid(7);
     if last(year) == 4 || last(year - 1) == 3 { 53 } else { 52 }
 }
 
@@ -115,7 +131,9 @@ fn expand(out: &mut String, moment: &Moment, format: &str) {
 
 /// Writes one code; false, and nothing written, when it is unknown.
 fn expand_code(out: &mut String, moment: &Moment, flag: Option<char>, code: char) -> bool {
-    let name = |table: &[&'static str], index: i64| usize::try_from(index).ok().and_then(|i| table.get(i).copied()).unwrap_or("");
+    let name = |table: &[&'static str], index: i64| {
+        usize::try_from(index).ok().and_then(|i| table.get(i).copied()).unwrap_or("")
+    };
     let weekday = name(&DAYS, moment.weekday);
     let month = name(&MONTHS, moment.month - 1);
     let monday_based = (moment.weekday + 6) % 7;
