@@ -1,4 +1,4 @@
 //! The CPU device.
 
 pub(crate) mod isa;
-pub(crate) mod matmul;
+pub mod matmul;

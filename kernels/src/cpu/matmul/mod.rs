@@ -12,6 +12,17 @@
 
 mod activations;
 mod portable;
+#[cfg(feature = "suite")]
+pub mod speed;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(not(target_arch = "x86_64"))]
+mod x86_64 {
+    //! Elsewhere the portable kernels stay.
+    pub(super) fn plug(_: &mut super::Kernels) {}
+}
 
 use std::ops::Range;
 
@@ -88,7 +99,7 @@ impl Kernels {
     /// If the machine does not have it.
     pub(crate) fn new(isa: Isa) -> Self {
         assert!(isa.is_available(), "this machine has no {isa}");
-        let kernels = Self {
+        let mut kernels = Self {
             isa,
             quantise: portable::quantise,
             f32: portable::multiply_floats::<portable::F32>,
@@ -100,6 +111,7 @@ impl Kernels {
             q5_k: portable::multiply_quants::<portable::Q5_K>,
             q6_k: portable::multiply_quants::<portable::Q6_K>,
         };
+        x86_64::plug(&mut kernels);
         kernels
     }
 

@@ -121,6 +121,7 @@ pub(super) unsafe fn multiply_floats<F: Floats>(product: &Product<'_>) {
 
 /// # Safety
 /// As [`Kernels::prepare`](super::Kernels::prepare), with the sizes checked.
+#[inline(always)]
 pub(super) unsafe fn quantise(activations: &Activations, row: usize, tokens: usize, x: &[f32]) {
     for (index, x) in x.chunks(CHUNK).enumerate() {
         // SAFETY: there are `tokens` chunks; nobody else uses this one.
@@ -131,6 +132,7 @@ pub(super) unsafe fn quantise(activations: &Activations, row: usize, tokens: usi
 
 /// Quantise up to 256 columns. A block with a number that is not finite gets a scale that is not finite either, so that
 /// what is computed from it is not finite.
+#[inline(always)]
 fn quantise_chunk(x: &[f32], to: &mut Chunk) {
     let mut padded = [0.0; CHUNK];
     padded[..x.len()].copy_from_slice(x);

@@ -1,0 +1,20 @@
+//! Which x86-64 kernels take the place of the portable ones.
+
+mod avx512;
+
+use super::{Isa, Kernels};
+
+/// Overwrite the slots that the tier of `kernels` improves.
+pub(super) fn plug(kernels: &mut Kernels) {
+    if kernels.isa >= Isa::Avx512 {
+        kernels.quantise = avx512::quantise;
+        kernels.f32 = avx512::multiply_floats::<avx512::F32>;
+        kernels.f16 = avx512::multiply_floats::<avx512::F16>;
+        kernels.bf16 = avx512::multiply_floats::<avx512::BF16>;
+        kernels.q4_0 = avx512::multiply_quants::<avx512::Q4_0>;
+        kernels.q8_0 = avx512::multiply_quants::<avx512::Q8_0>;
+        kernels.q4_k = avx512::multiply_quants::<avx512::Q4_K>;
+        kernels.q5_k = avx512::multiply_quants::<avx512::Q5_K>;
+        kernels.q6_k = avx512::multiply_quants::<avx512::Q6_K>;
+    }
+}
