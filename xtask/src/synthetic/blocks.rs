@@ -45,7 +45,7 @@ pub(super) fn fill(kind: Kind, random: &mut Random, out: &mut [u8]) {
         Kind::Q6_K => q6_k,
         other => panic!("no random blocks of {other}"),
     };
-    // An f16 has no block; eight of them take one random number each quarter.
+    // An f16 is its own block; four are made at once.
     let size = if kind == Kind::F16 { 8 } else { kind.block_bytes() as usize };
     out.chunks_exact_mut(size).for_each(|bytes| block(random, bytes));
 }
@@ -72,10 +72,11 @@ fn f16_block(random: &mut Random, bytes: &mut [u8]) {
     }
 }
 
-/// Scale, 32 signed bytes.
+/// Scale, 32 signed bytes from -127: quantisers never write -128.
 fn q8_0(random: &mut Random, bytes: &mut [u8]) {
-    bytes[..2].copy_from_slice(&scale(random, DEVIATION / uniform(256.0)));
+    bytes[..2].copy_from_slice(&scale(random, DEVIATION / uniform(255.0)));
     random.fill(&mut bytes[2..]);
+    bytes[2..].iter_mut().for_each(|byte| *byte = (*byte as i8).max(-127) as u8);
 }
 
 /// Scale of either sign, 32 nibbles that count from -8.
