@@ -274,9 +274,35 @@ fn filters(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
             },
         );
     }
+    environment.add_filter(
+        "int",
+        |value: &Value, default: Option<Value>, base: Option<u32>, kwargs: Kwargs| {
+            let default =
+                default.or(kwargs.get::<Option<Value>>("default")?).unwrap_or_else(|| Value::from(0));
+            let base = base.or(kwargs.get::<Option<u32>>("base")?).unwrap_or(10);
+            kwargs.assert_all_used()?;
+            Ok::<_, Error>(to_integer(value, base).map_or(default, Value::from))
+        },
+    );
+    environment.add_filter("float", |value: &Value, default: Option<Value>, kwargs: Kwargs| {
+        let default = default.or(kwargs.get::<Option<Value>>("default")?).unwrap_or_else(|| Value::from(0.0));
+        kwargs.assert_all_used()?;
+        Ok::<_, Error>(to_float(value).map_or(default, Value::from))
+    });
     let account = Arc::clone(meter);
+    environment.add_filter("center", move |state: &mut State, value: &Value, width: Option<i64>| {
+        let text = Value::from(to_text(&account, value)?);
+        methods::call(&account, state, &[text, Value::from("center"), Value::from(width.unwrap_or(80))])
+    });
+    let account = Arc::clone(meter);
+    environment.add_filter("wordcount", move |value: &Value| {
+        let text = to_text(&account, value)?;
+        Ok::<_, Error>(
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count(),
+        )
+    });
     for name in ["length", "count"] {
-        let meter = Arc::clone(&account);
+        let meter = Arc::clone(meter);
         environment.add_filter(name, move |value: &Value| match (value.as_str(), value.kind()) {
             (Some(text), _) => Ok(text.chars().count()),
             (None, ValueKind::Undefined) => Ok(0),
@@ -286,6 +312,37 @@ fn filters(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
             },
             _ => Err(refuse(format!("object of type '{}' has no len()", python::type_name(value)))),
         });
+    }
+}
+
+/// `int(value)` as the filter of that name does it: texts of floats are cut.
+fn to_integer(value: &Value, base: u32) -> Option<i64> {
+    let text = match value.as_str() {
+        Some(text) => text.trim(),
+        None => {
+            return to_float(value)
+                .map(|float| float as i64)
+                .filter(|_| !value.is_integer())
+                .or(value.as_i64());
+        }
+    };
+    let digits = match base {
+        16 => text.trim_start_matches("0x"),
+        8 => text.trim_start_matches("0o"),
+        2 => text.trim_start_matches("0b"),
+        _ => text,
+    };
+    let whole = if (2..=36).contains(&base) { i64::from_str_radix(digits, base).ok() } else { None };
+    whole.or_else(|| to_float(value).map(|float| float as i64))
+}
+
+/// `float(value)` as the filter of that name does it; none where Python raises.
+fn to_float(value: &Value) -> Option<f64> {
+    match value.kind() {
+        ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        ValueKind::Number => f64::try_from(value.clone()).ok(),
+        ValueKind::String => value.as_str().and_then(|text| text.trim().parse().ok()),
+        _ => None,
     }
 }
 
@@ -344,7 +401,7 @@ pub(super) fn replace(
     let mut replaced = String::new();
     let mut done = 0;
     for (at, _) in text.match_indices(old).take(count.unwrap_or(usize::MAX)) {
-        meter.charge(1)?;
+        meter.charge(python::ITEM_COST)?;
         append(meter, &mut replaced, text.get(done..at).unwrap_or(""))?;
         append(meter, &mut replaced, new)?;
         done = at + old.len();
@@ -383,7 +440,8 @@ fn format_checked(meter: &Meter, style: FormatStyle, text: &str, args: &[Value])
     for arg in args {
         let arg = match arg.kind() {
             ValueKind::Number | ValueKind::String => arg.clone(),
-            _ if arg.is_kwargs() => arg.clone(),
+            // Named fields look into it.
+            ValueKind::Map if arg.is_kwargs() || text.contains("%(") => arg.clone(),
             _ => Value::from(to_text(meter, arg)?),
         };
         longest = longest.max(arg.as_str().map_or(64, str::len));

@@ -168,26 +168,25 @@ fn split<'a>(
         }
         Some(separator) => parts.extend(text.splitn(limit.saturating_add(1), separator)),
         None => {
-            let mut rest = strip(text, None, true, true);
-            while !rest.is_empty() {
-                let cut = if from_end { rest.rfind(is_space) } else { rest.find(is_space) };
-                let Some(at) = cut.filter(|_| parts.len() < limit) else {
+            let mut rest = text;
+            loop {
+                rest = strip(rest, None, !from_end, from_end);
+                if rest.is_empty() {
+                    break;
+                }
+                let cut = if from_end {
+                    rest.char_indices().rfind(|(_, c)| is_space(*c)).map(|(at, c)| at + c.len_utf8())
+                } else {
+                    rest.find(is_space)
+                };
+                let Some((head, tail)) = cut.filter(|_| parts.len() < limit).map(|at| rest.split_at(at))
+                else {
                     parts.push(rest);
                     break;
                 };
-                let (head, tail) = rest.split_at(at);
                 let (part, left) = if from_end { (tail, head) } else { (head, tail) };
-                parts.push(strip(part, None, true, false));
-                rest = strip(left, None, !from_end, from_end);
-            }
-            // What is left over keeps its outer whitespace on the side that was not looked at.
-            if let Some(last) = parts.last_mut().filter(|_| limit < usize::MAX) {
-                let tail =
-                    if from_end { strip(text, None, false, true) } else { strip(text, None, true, false) };
-                if !from_end && tail.ends_with(is_space) && last.contains(is_space) {
-                    let start = tail.len() - (tail.len() - strip(tail, None, false, true).len()) - last.len();
-                    *last = tail.get(start..).unwrap_or(last);
-                }
+                parts.push(part);
+                rest = left;
             }
             if from_end {
                 parts.reverse();

@@ -20,6 +20,9 @@ const STRING_LIMIT: usize = 16 << 20;
 /// What a list item costs beside its content, in bytes.
 pub(super) const ITEM_COST: usize = 32;
 
+/// What the visit of a list or a map costs in [`check_nesting`], in bytes.
+const VISIT_COST: usize = 128;
+
 /// The key under which `library::namespace` marks its objects, which the engine does not tell from maps.
 pub(super) const NAMESPACE_MARK: &str = "\0namespace";
 
@@ -278,7 +281,7 @@ pub(super) fn check_nesting(
     if depth > NESTING_LIMIT {
         return Err(refuse("a value is nested too deeply"));
     }
-    meter.charge(ITEM_COST)?;
+    meter.charge(VISIT_COST)?;
     if is_namespace(value) {
         return if namespaces { Ok(()) } else { Err(refuse("a namespace cannot hold a namespace")) };
     }
