@@ -115,7 +115,7 @@ fn key_text(key: &Value) -> Result<String, Error> {
 }
 
 fn write_string(meter: &Meter, style: &Style, out: &mut String, text: &str) -> Result<(), Error> {
-    meter.charge(text.len())?;
+    meter.charge(text.len().saturating_mul(2))?;
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {

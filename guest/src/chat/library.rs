@@ -401,7 +401,7 @@ pub(super) fn replace(
     let mut replaced = String::new();
     let mut done = 0;
     for (at, _) in text.match_indices(old).take(count.unwrap_or(usize::MAX)) {
-        meter.charge(python::ITEM_COST)?;
+        meter.charge(2 * python::ITEM_COST)?;
         append(meter, &mut replaced, text.get(done..at).unwrap_or(""))?;
         append(meter, &mut replaced, new)?;
         done = at + old.len();

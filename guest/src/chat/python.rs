@@ -20,8 +20,8 @@ const STRING_LIMIT: usize = 16 << 20;
 /// What a list item costs beside its content, in bytes.
 pub(super) const ITEM_COST: usize = 32;
 
-/// What the visit of a list or a map costs in [`check_nesting`], in bytes.
-const VISIT_COST: usize = 128;
+/// What the visit of a list costs in [`check_nesting`], in bytes; that of a map costs twice as much.
+const VISIT_COST: usize = 192;
 
 /// The key under which `library::namespace` marks its objects, which the engine does not tell from maps.
 pub(super) const NAMESPACE_MARK: &str = "\0namespace";
@@ -134,7 +134,7 @@ fn write_repr(meter: &Meter, out: &mut String, value: &Value, depth: usize) -> R
         ValueKind::Number => append(meter, out, &float_repr(f64::try_from(value.clone())?)),
         ValueKind::String => {
             let text = value.as_str().unwrap_or("");
-            meter.charge(text.len())?;
+            meter.charge(text.len().saturating_mul(4))?;
             append(meter, out, &string_repr(text))
         }
         ValueKind::Map => {
@@ -194,6 +194,9 @@ pub(super) fn float_repr(value: f64) -> String {
 }
 
 fn string_repr(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\') {
+        return format!("'{text}'");
+    }
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
@@ -287,6 +290,7 @@ pub(super) fn check_nesting(
     }
     match value.kind() {
         ValueKind::Map => {
+            meter.charge(VISIT_COST)?;
             for (_, item) in pairs(value)? {
                 check_nesting(meter, &item, namespaces, depth + 1)?;
             }

@@ -13,7 +13,7 @@ use minijinja::syntax::SyntaxConfig;
 use crate::error::{Error, Result};
 
 /// The longest template that is accepted, in bytes.
-const SOURCE_LIMIT: usize = 1 << 20;
+const SOURCE_LIMIT: usize = 256 << 10;
 
 /// The most tokens in one tag that can make its tree deeper, and the most `elif` in one `if`: the engine recurses once for each.
 const CHAIN_LIMIT: usize = 300;
@@ -231,10 +231,8 @@ fn expr<'a>(node: &Expr<'a>) -> Result<Expr<'a>> {
             call(" slice", bounds, span)
         }
         Expr::UnaryOp(e) => {
-            let op = match e.op {
-                ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
-                ast::UnaryOpKind::Neg => ast::UnaryOpKind::Neg,
-            };
+            let negates = matches!(e.op, ast::UnaryOpKind::Neg);
+            let op = if negates { ast::UnaryOpKind::Neg } else { ast::UnaryOpKind::Not };
             Expr::UnaryOp(Spanned::new(ast::UnaryOp { op, expr: expr(&e.expr)? }, e.span()))
         }
         Expr::BinOp(e) => {
