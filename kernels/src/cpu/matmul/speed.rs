@@ -7,57 +7,68 @@ use std::time::Instant;
 use super::super::isa;
 use super::{Activations, Kernels, Preparation};
 use crate::block::Format;
+use crate::step::Step;
 
-/// The instruction set that is measured.
-pub fn instruction_set() -> String {
-    isa::detect().to_string()
+/// Matmuls of one row length with one number of tokens.
+pub struct Speed {
+    kernels: Kernels,
+    columns: usize,
+    tokens: usize,
+    activations: Activations,
+    out: Vec<f32>,
 }
 
-/// Seconds of the fastest of `repeats` matmuls of `weight` (rows, columns) with `tokens` rows of activations, on this thread.
-///
-/// # Panics
-/// If `weight` is not a matrix of whole rows of `columns` elements, or there are more tokens than a step can have.
-pub fn matmul(format: Format, weight: &[u8], columns: usize, tokens: usize, repeats: usize) -> f64 {
-    let rows = weight.len() / format.row_bytes(columns).expect("a row is a whole number of blocks");
-    let kernels = Kernels::new(isa::detect());
-    let activations =
-        Activations::new(columns, &[Preparation::Floats, Preparation::Quants]).expect("room for activations");
-    for row in 0..tokens {
-        let x: Vec<f32> = (0..columns).map(|k| ((k * 7 + row * 13) % 17) as f32 - 8.0).collect();
-        // SAFETY: nobody else knows `activations`.
-        unsafe { kernels.prepare(&activations, row, tokens, &x) };
+impl Speed {
+    /// Activations for matmuls of up to `rows` rows of `columns` elements with `tokens` tokens.
+    ///
+    /// # Panics
+    /// If there is no room for them, or there are more tokens than a step can have.
+    pub fn new(rows: usize, columns: usize, tokens: usize) -> Self {
+        assert!(tokens <= Step::LIMIT, "tokens of a step");
+        let kernels = Kernels::new(isa::detect());
+        let activations = Activations::new(columns, &[Preparation::Floats, Preparation::Quants])
+            .expect("room for activations");
+        for row in 0..tokens {
+            let x: Vec<f32> = (0..columns).map(|k| ((k * 7 + row * 13) % 17) as f32 - 8.0).collect();
+            // SAFETY: nobody else knows `activations`.
+            unsafe { kernels.prepare(&activations, row, tokens, &x) };
+        }
+        Self { kernels, columns, tokens, activations, out: vec![0.0; rows * tokens] }
     }
-    let mut out = vec![0.0_f32; rows * tokens];
-    fastest(repeats, || {
+
+    /// The instruction set that is measured.
+    pub fn instruction_set(&self) -> String {
+        self.kernels.isa().to_string()
+    }
+
+    /// Seconds of one matmul with `weight`, whole rows of `columns` elements.
+    ///
+    /// # Panics
+    /// If it is something else, or has more rows than there is room for.
+    pub fn matmul(&mut self, format: Format, weight: &[u8]) -> f64 {
+        let rows = weight.len() / format.row_bytes(self.columns).expect("a row is a whole number of blocks");
+        assert!(rows * self.tokens <= self.out.len(), "room for the rows");
+        let start = Instant::now();
+        let (activations, out) = (&self.activations, self.out.as_mut_ptr());
         // SAFETY: `out` is as large as it takes, and ours.
         unsafe {
-            kernels.multiply(format, weight, columns, 0..rows, &activations, tokens, out.as_mut_ptr(), rows);
+            self.kernels.multiply(format, weight, self.columns, 0..rows, activations, self.tokens, out, rows);
         }
-        black_box(&mut out);
-    })
-}
-
-/// Seconds of the fastest of `repeats` plain reads of `bytes`, on this thread.
-pub fn read(bytes: &[u8], repeats: usize) -> f64 {
-    // SAFETY: all bits are numbers.
-    let (_, words, _) = unsafe { bytes.align_to::<[u64; 32]>() };
-    fastest(repeats, || {
-        let mut sums = [0_u64; 32];
-        for words in words {
-            for (sum, word) in sums.iter_mut().zip(words) {
-                *sum ^= word;
-            }
-        }
-        black_box(sums);
-    })
-}
-
-fn fastest(repeats: usize, mut work: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    for _ in 0..repeats {
-        let start = Instant::now();
-        work();
-        best = best.min(start.elapsed().as_secs_f64());
+        black_box(&mut self.out);
+        start.elapsed().as_secs_f64()
     }
-    best
+}
+
+/// Seconds of a plain read of `bytes`.
+pub fn read(bytes: &[u8]) -> f64 {
+    let start = Instant::now();
+    let mut sums = [0_u64; 32];
+    let (words, _) = bytes.as_chunks::<256>();
+    for words in words {
+        for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
+            *sum ^= u64::from_le_bytes(*word);
+        }
+    }
+    black_box(sums);
+    start.elapsed().as_secs_f64()
 }

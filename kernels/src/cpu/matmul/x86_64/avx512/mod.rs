@@ -54,14 +54,15 @@ pub(in super::super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>)
     // SAFETY: all bits are numbers.
     let mut tiles: [Tile; TILES] = unsafe { MaybeUninit::zeroed().assume_init() };
     let mut sums = [const { MaybeUninit::<Sums>::uninit() }; Step::LIMIT];
-    for first in product.rows.clone().step_by(TILES * LANES) {
+    let mut rest = product.rows.clone();
+    while !rest.is_empty() {
         let sums: &mut [Sums] = {
             let sums = &mut sums[..tokens];
             sums.fill(MaybeUninit::new([_mm512_setzero_ps(); TILES]));
             // SAFETY: just written.
             unsafe { sums.assume_init_mut() }
         };
-        let rows: [Rows; TILES] = std::array::from_fn(|tile| Rows::new(product, first + tile * LANES));
+        let rows: [Rows; TILES] = std::array::from_fn(|_| Rows::next(product, &mut rest));
         for index in 0..product.columns.div_ceil(CHUNK) {
             let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
             for (tile, rows) in tiles.iter_mut().zip(&rows) {
@@ -85,12 +86,10 @@ pub(in super::super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>)
             }
         }
         for (token, sums) in sums.iter().enumerate() {
-            for (tile, &sums) in sums.iter().enumerate() {
-                let row = first + tile * LANES;
-                let mask = lanes_below(product.rows.end.saturating_sub(row));
-                let out = product.out.wrapping_add(token * product.out_stride + row);
-                // SAFETY: the caller may write the elements of `rows`, and the mask leaves no others.
-                unsafe { _mm512_mask_storeu_ps(out, mask, sums) };
+            for (rows, &sums) in rows.iter().zip(sums) {
+                let out = product.out.wrapping_add(token * product.out_stride + rows.first);
+                // SAFETY: the caller may write the elements of `product.rows`, and the mask leaves no others.
+                unsafe { _mm512_mask_storeu_ps(out, rows.mask, sums) };
             }
         }
     }

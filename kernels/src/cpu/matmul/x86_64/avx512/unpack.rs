@@ -3,9 +3,10 @@
 
 use std::arch::x86_64::*;
 use std::array;
+use std::ops::Range;
 
 use super::super::super::{CHUNK, Product};
-use super::{LANES, Tile};
+use super::{LANES, Tile, lanes_below};
 
 /// A quantised format.
 pub(in super::super::super) trait Quants {
@@ -24,22 +25,33 @@ pub(in super::super::super) trait Quants {
     unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, to: &mut Tile);
 }
 
-/// Where 16 rows of a weight start. Rows after the last one to be computed are the last one again.
+/// 16 rows of a weight, one after the other, some of which are computed for nothing.
 pub(in super::super::super) struct Rows {
+    /// Number of the first row, and where it starts.
+    pub(super) first: usize,
     start: *const u8,
-    /// Of each row from `start`.
-    offsets: [i64; LANES],
-    /// What the loads of these rows bring near: the same bytes of the rows that come next.
+    /// Bytes from row to row; 0 if all are the first one.
+    stride: usize,
+    /// Those that are wanted.
+    pub(super) mask: __mmask16,
+    /// From a row to the one that loads of this one bring near.
     ahead: usize,
 }
 
 impl Rows {
-    /// 16 rows from `first` on, which may lie after the end.
-    pub(super) fn new(product: &Product<'_>, first: usize) -> Self {
-        let offset = |row: usize| row.min(product.rows.end - 1) * product.row_bytes;
-        let start = product.weight.as_ptr().wrapping_add(offset(first));
-        let offsets = array::from_fn(|lane| (offset(first + lane) - offset(first)) as i64);
-        Self { start, offsets, ahead: super::TILES * LANES * product.row_bytes }
+    /// Take up to 16 rows off the front of `rest`. Near the end of the matrix the 16 begin earlier, and a matrix of less than 16
+    /// rows is taken row by row.
+    pub(super) fn next(product: &Product<'_>, rest: &mut Range<usize>) -> Self {
+        let total = product.weight.len() / product.row_bytes;
+        let (first, stride, most) = match total.checked_sub(LANES) {
+            Some(last) => (rest.start.min(last), product.row_bytes, LANES),
+            None => (rest.start.min(total - 1), 0, 1),
+        };
+        let wanted = rest.len().min(most);
+        let mask = lanes_below(wanted) << (rest.start - first).min(LANES - 1);
+        rest.start += wanted;
+        let start = product.weight.as_ptr().wrapping_add(first * product.row_bytes);
+        Self { first, start, stride, mask, ahead: super::TILES * LANES * product.row_bytes }
     }
 
     /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`.
@@ -49,8 +61,13 @@ impl Rows {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn load(&self, offset: usize) -> [__m512i; 4] {
+        let ahead = self.start.wrapping_add(self.ahead + offset * LANES);
+        for line in 0..4 {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(64 * line).cast());
+        }
         let row = |lane: usize| {
-            let bytes = self.start.wrapping_add(self.offsets[lane] as usize + offset);
+            let four = self.start.wrapping_add(lane / 4 * 4 * self.stride);
+            let bytes = four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride);
             // SAFETY: as the caller says.
             unsafe { _mm_loadu_si128(bytes.cast()) }
         };
@@ -79,11 +96,13 @@ impl Rows {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn gather(&self, offset: usize) -> __m512i {
         let start = self.start.wrapping_add(offset).cast();
-        // SAFETY: 8 numbers of the array at a time; and the rows have the bytes, as the caller says.
+        let stride = _mm512_set1_epi64(self.stride as i64);
+        let low = _mm512_mullox_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), stride);
+        let high = _mm512_add_epi64(low, _mm512_slli_epi64::<3>(stride));
+        // SAFETY: as the caller says.
         unsafe {
-            let low = _mm512_i64gather_epi32::<1>(_mm512_loadu_si512(self.offsets.as_ptr().cast()), start);
-            let high =
-                _mm512_i64gather_epi32::<1>(_mm512_loadu_si512(self.offsets[8..].as_ptr().cast()), start);
+            let low = _mm512_i64gather_epi32::<1>(low, start);
+            let high = _mm512_i64gather_epi32::<1>(high, start);
             _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
         }
     }
@@ -193,11 +212,14 @@ impl Quants for Q8_0 {
         for block in 0..blocks {
             let offset = offset + block * 34;
             // SAFETY: as the caller says.
-            let (scale, quants) =
-                unsafe { (rows.gather(offset), [rows.load(offset + 2), rows.load(offset + 18)]) };
-            to.scales[block] = halves(scale);
-            for (to, quants) in to.quants[block * 8..].iter_mut().zip(quants.into_iter().flatten()) {
-                *to = _mm512_xor_si512(quants, bytes(0x80));
+            to.scales[block] = halves(unsafe { rows.gather(offset) });
+            let quants = &mut to.quants[block * 8..][..8];
+            for half in 0..2 {
+                // SAFETY: as the caller says.
+                let signed = unsafe { rows.load(offset + 2 + half * 16) };
+                for (i, signed) in signed.into_iter().enumerate() {
+                    quants[half * 4 + i] = _mm512_xor_si512(signed, bytes(0x80));
+                }
             }
         }
     }
