@@ -166,12 +166,10 @@ impl Sampler {
                 self.vocabulary
             )));
         }
-        // One pass without a branch: NaN and infinity are the only values that are not below infinity.
-        let (mut sound, mut possible) = (true, false);
-        for &logit in logits {
-            sound &= logit < f32::INFINITY;
-            possible |= logit > f32::NEG_INFINITY;
-        }
+        // NaN and infinity are the only values that are not below infinity. Chunks, so that a pass is vector instructions.
+        let sound =
+            logits.chunks(1024).all(|chunk| chunk.iter().fold(true, |sound, &l| sound & (l < f32::INFINITY)));
+        let mut possible = logits.iter().any(|&logit| logit > f32::NEG_INFINITY);
         if !sound {
             return Err(Error::Failed("the logits are not finite".into()));
         }
@@ -329,13 +327,21 @@ fn clamp(logit: f32) -> f32 {
 
 /// The token with the highest logit, the lowest id of equal ones; none when all are impossible.
 fn most_likely(logits: &[f32]) -> Option<u32> {
-    let (mut best, mut token) = (f32::NEG_INFINITY, None);
-    for (id, &logit) in (0_u32..).zip(logits) {
-        if logit > best {
-            (best, token) = (logit, Some(id));
+    // Eight maxima side by side are one vector instruction; the place of the highest is looked up after.
+    let mut best = [f32::NEG_INFINITY; 8];
+    let chunks = logits.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (best, &logit) in best.iter_mut().zip(chunk) {
+            *best = if logit > *best { logit } else { *best };
         }
     }
-    token
+    let best = best
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |best, &logit| if logit > best { logit } else { best });
+    let position = logits.iter().position(|&logit| logit == best && logit > f32::NEG_INFINITY)?;
+    u32::try_from(position).ok()
 }
 
 fn best_logit(candidates: &[Candidate]) -> f32 {
