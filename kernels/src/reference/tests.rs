@@ -1,5 +1,7 @@
 //! The specification, checked by others: values are PyTorch's and those of Hugging Face's models, in f64, for the same `data`.
 
+#![expect(clippy::excessive_precision, reason = "as PyTorch printed them")]
+
 use std::sync::atomic::AtomicBool;
 
 use super::*;
