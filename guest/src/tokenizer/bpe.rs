@@ -3,16 +3,18 @@
 //! The pre-tokenizer splits a text into words; within a word the pair of neighbouring tokens that stands first in the
 //! file's list of merges joins first.
 
+use std::ops::Range;
+
 use wasm_chord_gguf::Strings;
 
-use super::index::{Crowded, Index, hash_pair};
+use super::index::{Crowded, ENTRIES, Guess, Index, hash_pair};
 use super::merge::{Merger, NONE, Rules};
 use super::pretokenize::Pretokenizer;
 use super::vocabulary::{Alphabet, Kind, Vocabulary, quoted};
 use crate::error::{Error, Result};
 
 /// Merges in a list. The longest published ones have 2^19.
-const MERGES: usize = 1 << 22;
+const MERGES: usize = ENTRIES;
 
 /// The list of merges and the pre-tokenizer.
 pub(super) struct Bpe {
@@ -44,17 +46,16 @@ impl Bpe {
         if count > MERGES {
             return Err(Error::Malformed(format!("{count} merges, more than {MERGES}")));
         }
-        let mut bpe =
-            Self { merges: Vec::with_capacity(count), index: Index::with_room(count), pretokenizer, unknown };
-        let mut resolver = Resolver { vocabulary, decoded: Vec::new(), last: 0 };
-        for (number, text) in merges.iter_bytes().enumerate() {
-            let merge = resolver.resolve(text).ok_or_else(|| {
-                let text = quoted(text);
-                Error::Malformed(format!("merge {number}, {text}, is not two tokens that make a third"))
+        let merges = resolve(vocabulary, merges)?;
+        let mut index = Index::with_room(count);
+        for (number, &Merge { left, right, .. }) in (0..).zip(&merges) {
+            // The first of two merges of the same pair counts.
+            let joins = |other: u32| merges[other as usize].joins(left, right);
+            index.insert(hash_pair(left, right), number, joins).map_err(|Crowded| {
+                Error::Malformed("the merges were chosen to collide in a hash table".to_owned())
             })?;
-            bpe.add(merge)?;
         }
-        Ok(bpe)
+        Ok(Self { merges, index, pretokenizer, unknown })
     }
 
     /// Whether a merge gives this token, so that text can spell it.
@@ -70,13 +71,13 @@ impl Bpe {
         text: &str,
         tokens: &mut Vec<u32>,
     ) {
+        let rules = Ranked { bpe: self, vocabulary };
         self.pretokenizer.split(text, &mut |word| {
             if let Some(token) = self.whole(vocabulary, word) {
                 tokens.push(token);
                 return;
             }
-            let bytes = (0..).zip(word.bytes().map(|byte| vocabulary.byte_token(byte).unwrap_or(NONE)));
-            merger.merge(self, word, bytes, |_, tokens| tokens.extend(self.unknown), tokens);
+            merger.merge(&rules, word.as_bytes(), tokens);
         });
     }
 
@@ -84,85 +85,126 @@ impl Bpe {
     fn whole(&self, vocabulary: &Vocabulary, word: &str) -> Option<u32> {
         if self.pretokenizer.whole_words { vocabulary.find(word.as_bytes()) } else { None }
     }
-
-    /// The first of two merges of the same pair counts.
-    fn add(&mut self, merge: Merge) -> Result<()> {
-        let Merge { left, right, .. } = merge;
-        let number = self.merges.len() as u32;
-        self.index
-            .insert(hash_pair(left, right), number, |other| self.merges[other as usize].joins(left, right))
-            .map_err(|Crowded| {
-                Error::Malformed("the merges were chosen to collide in a hash table".to_owned())
-            })?;
-        self.merges.push(merge);
-        Ok(())
-    }
 }
 
 impl Merge {
     fn joins(self, left: u32, right: u32) -> bool {
         self.left == left && self.right == right
     }
+
+    /// No text may use a merge of what is not text.
+    fn unless_special(self, vocabulary: &Vocabulary) -> Self {
+        let is_text = |token| matches!(vocabulary.kind(token), Some(Kind::Normal | Kind::UserDefined));
+        let usable = is_text(self.left) && is_text(self.right) && is_text(self.merged);
+        Self { merged: if usable { self.merged } else { NONE }, ..self }
+    }
 }
 
-impl Rules for Bpe {
+/// Merging by the order of the list.
+struct Ranked<'a> {
+    bpe: &'a Bpe,
+    vocabulary: &'a Vocabulary,
+}
+
+impl Rules for Ranked<'_> {
+    #[inline]
+    fn part(&self, word: &[u8], start: usize) -> (usize, u32) {
+        (start + 1, self.vocabulary.byte_token(word[start]).unwrap_or(NONE))
+    }
+
+    #[inline]
     fn join(&self, left: u32, right: u32, _: &[u8]) -> Option<(u32, u32)> {
-        let joins = |number: u32| self.merges[number as usize].joins(left, right);
-        let number = self.index.find(hash_pair(left, right), joins)?;
-        let merged = self.merges[number as usize].merged;
+        let merges = &self.bpe.merges;
+        let joins = |number: u32| merges[number as usize].joins(left, right);
+        let number = self.bpe.index.find(hash_pair(left, right), joins)?;
+        let merged = merges[number as usize].merged;
         (merged != NONE).then_some((number, merged))
     }
+
+    fn fall_back(&self, _: &[u8], tokens: &mut Vec<u32>) {
+        tokens.extend(self.bpe.unknown);
+    }
 }
 
-/// Finds the tokens that a list of merges names.
-struct Resolver<'a> {
-    vocabulary: &'a Vocabulary,
-    /// Bytes of the merged token.
-    decoded: Vec<u8>,
-    /// The merged token before. Lists mostly name merged tokens in the order of the vocabulary.
-    last: u32,
+/// The merges that `texts` spell.
+///
+/// Nearly all the time goes into waiting for memory at random places: the slots of a hash table and the bytes of tokens.
+/// So it goes batch by batch, in steps that each ask for what the next step needs, and the waits overlap.
+fn resolve(vocabulary: &Vocabulary, texts: &Strings) -> Result<Vec<Merge>> {
+    const BATCH: usize = 64;
+    let mut merges = Vec::with_capacity(texts.len());
+    let mut texts = texts.iter_bytes();
+    let (mut decoded, mut batch) = (Vec::new(), Vec::with_capacity(BATCH));
+    // Lists mostly name the merged tokens in the order of the vocabulary.
+    let mut last = 0;
+    while texts.len() > 0 {
+        decoded.clear();
+        batch.clear();
+        for text in texts.by_ref().take(BATCH) {
+            let number = merges.len() + batch.len();
+            batch
+                .push(Spelling::new(vocabulary, text, &mut decoded).ok_or_else(|| unresolved(number, text))?);
+        }
+        for spelling in &batch {
+            let merge = spelling.resolve(vocabulary, &decoded, last);
+            let merge = merge.ok_or_else(|| unresolved(merges.len(), spelling.text))?;
+            last = merge.merged;
+            merges.push(merge.unless_special(vocabulary));
+        }
+    }
+    Ok(merges)
 }
 
-impl Resolver<'_> {
-    fn resolve(&mut self, text: &[u8]) -> Option<Merge> {
+fn unresolved(number: usize, text: &[u8]) -> Error {
+    Error::Malformed(format!("merge {number}, {}, is not two tokens that make a third", quoted(text)))
+}
+
+/// A merge on its way from text to tokens.
+struct Spelling<'a> {
+    text: &'a [u8],
+    /// Where the space is in `text`.
+    space: usize,
+    /// Bytes of both sides in a buffer; none if the alphabet does not spell them.
+    left: Range<usize>,
+    right: Range<usize>,
+    left_guess: Guess,
+    right_guess: Guess,
+}
+
+impl<'a> Spelling<'a> {
+    /// Splits and decodes a merge and begins to look up its sides; none if it lacks a second side.
+    #[inline]
+    fn new(vocabulary: &Vocabulary, text: &'a [u8], decoded: &mut Vec<u8>) -> Option<Self> {
         // A token is never empty, so a space at the beginning would be its own.
         let space = 1 + text.get(1..)?.iter().position(|&byte| byte == b' ')?;
-        let (left, right) = (&text[..space], &text[space + 1..]);
-        self.decoded.clear();
-        let ordinary = Alphabet::Bytes.decode(left, &mut self.decoded);
-        let middle = self.decoded.len();
-        if !ordinary || !Alphabet::Bytes.decode(right, &mut self.decoded) {
-            self.decoded.clear();
+        let start = decoded.len();
+        let ordinary = Alphabet::Bytes.decode(&text[..space], decoded);
+        let mut middle = decoded.len();
+        if !ordinary || !Alphabet::Bytes.decode(&text[space + 1..], decoded) {
+            decoded.truncate(start);
+            middle = start;
         }
-        let (start, end) = self.decoded.split_at(middle.min(self.decoded.len()));
-        let (left_token, right_token) = (self.find(left, start)?, self.find(right, end)?);
-        let merged = match self.guess() {
-            Some(token) => token,
-            None => match self.vocabulary.find(&self.decoded) {
-                Some(token) => token,
-                None => self.vocabulary.named(std::str::from_utf8(&[left, right].concat()).ok()?)?,
-            },
-        };
-        self.last = merged;
-        let usable = [left_token, right_token, merged]
-            .iter()
-            .all(|&token| matches!(self.vocabulary.kind(token), Some(Kind::Normal | Kind::UserDefined)));
-        Some(Merge { left: left_token, right: right_token, merged: if usable { merged } else { NONE } })
+        let (left, right) = (start..middle, middle..decoded.len());
+        let guess = |side: &Range<usize>| vocabulary.guess(&decoded[side.clone()]);
+        Some(Self { text, space, left_guess: guess(&left), right_guess: guess(&right), left, right })
     }
 
-    /// The token of one side: `decoded` are its bytes, `text` is its spelling.
-    fn find(&self, text: &[u8], decoded: &[u8]) -> Option<u32> {
-        let found = match decoded {
-            &[byte] => self.vocabulary.byte_token(byte),
-            bytes => self.vocabulary.find(bytes),
-        };
-        found.or_else(|| self.vocabulary.named(std::str::from_utf8(text).ok()?))
-    }
-
-    /// The merged token if it is the one before again, or the next.
-    fn guess(&self) -> Option<u32> {
-        [self.last, self.last.saturating_add(1)].into_iter().find(|&token| {
-            self.vocabulary.bytes(token) == self.decoded && self.vocabulary.kind(token) == Some(Kind::Normal)
+    /// The merge, if its sides and what they make are tokens. `last` is what the merge before makes.
+    #[inline]
+    fn resolve(&self, vocabulary: &Vocabulary, decoded: &[u8], last: u32) -> Option<Merge> {
+        let both = &decoded[self.left.start..self.right.end];
+        let left = vocabulary.confirm(self.left_guess, &decoded[self.left.clone()]);
+        let right = vocabulary.confirm(self.right_guess, &decoded[self.right.clone()]);
+        let merged =
+            [last, last.saturating_add(1)].into_iter().find(|&token| vocabulary.is_ordinary(token, both));
+        let merged = merged.or_else(|| vocabulary.find(both));
+        // What is not ordinary may still be a token that the file calls the user's.
+        let (left_text, right_text) = (&self.text[..self.space], &self.text[self.space + 1..]);
+        let named = |text: &[u8]| vocabulary.named(std::str::from_utf8(text).ok()?);
+        Some(Merge {
+            left: left.or_else(|| named(left_text))?,
+            right: right.or_else(|| named(right_text))?,
+            merged: merged.or_else(|| named(&[left_text, right_text].concat()))?,
         })
     }
 }

@@ -8,19 +8,22 @@
 /// Slots looked at for one key.
 const PROBES: usize = 256;
 
+/// Entries that an index can number.
+pub(super) const ENTRIES: usize = (1 << 21) - 1;
+
 /// More keys fell on one place than honest keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crowded;
 
 /// Open addressing over entry numbers, sized once for the number of entries.
 pub(super) struct Index {
-    /// Zero where free, else 32 bits of the hash above the entry number plus one.
-    slots: Vec<u64>,
+    /// Zero where free, else 11 bits of the hash above the 21 of the entry number plus one.
+    slots: Vec<u32>,
     shift: u32,
 }
 
 impl Index {
-    /// An empty index with room for `count` entries, at most 4/7 full then.
+    /// An empty index with room for `count` entries, at most [`ENTRIES`]; then it is 4/7 full at most.
     pub(super) fn with_room(count: usize) -> Self {
         let size = (count / 4 * 7).next_power_of_two().max(64);
         Self { slots: vec![0; size], shift: u64::BITS - size.trailing_zeros() }
@@ -46,11 +49,25 @@ impl Index {
         match self.probe(hash, same) {
             Probe::Taken(present) => Ok(Some(present)),
             Probe::Free(at) => {
-                self.slots[at] = tag(hash) | (u64::from(entry) + 1);
+                self.slots[at] = tag(hash) | (entry + 1);
                 Ok(None)
             }
             Probe::Crowded => Err(Crowded),
         }
+    }
+
+    /// The first half of [`find`](Self::find), which reads one slot.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Guess {
+        let slot = self.slots[(hash >> self.shift) as usize];
+        let hit = slot != 0 && slot & TAG == tag(hash);
+        Guess { hash, entry: hit.then(|| (slot & !TAG) - 1) }
+    }
+
+    /// The second half of [`find`](Self::find).
+    #[inline]
+    pub(super) fn confirm(&self, guess: Guess, same: impl Fn(u32) -> bool) -> Option<u32> {
+        guess.entry.filter(|&entry| same(entry)).or_else(|| self.find(guess.hash, same))
     }
 
     #[inline]
@@ -64,7 +81,7 @@ impl Index {
                 return Probe::Free(at);
             }
             if slot & TAG == tag(hash) {
-                let entry = (slot & !TAG) as u32 - 1;
+                let entry = (slot & !TAG) - 1;
                 if same(entry) {
                     return Probe::Taken(entry);
                 }
@@ -74,17 +91,25 @@ impl Index {
     }
 }
 
+/// Where a search has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guess {
+    hash: u64,
+    /// What is likely to be found.
+    entry: Option<u32>,
+}
+
 enum Probe {
     Taken(u32),
     Free(usize),
     Crowded,
 }
 
-/// The half of a slot that holds a part of the hash; the top bits chose the place, so this is the other half.
-const TAG: u64 = 0xffff_ffff_0000_0000;
+/// The bits of a slot that hold a part of the hash: its lowest, as the topmost chose the place.
+const TAG: u32 = !(ENTRIES as u32);
 
-fn tag(hash: u64) -> u64 {
-    hash << 32
+fn tag(hash: u64) -> u32 {
+    (hash as u32) << TAG.trailing_zeros()
 }
 
 /// Hash of bytes; different salts give unrelated hashes of the same bytes.
@@ -98,6 +123,24 @@ pub(super) fn hash_bytes(bytes: &[u8], salt: u64) -> u64 {
     }
     let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
     mix(state ^ last)
+}
+
+/// Whether two byte strings are the same. They are short, so a call of the C library costs more than the comparison.
+#[inline]
+pub(super) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let (mut left, mut right) = (left, right);
+    while let (Some((one, left_tail)), Some((other, right_tail))) =
+        (left.split_first_chunk::<8>(), right.split_first_chunk::<8>())
+    {
+        if u64::from_le_bytes(*one) != u64::from_le_bytes(*other) {
+            return false;
+        }
+        (left, right) = (left_tail, right_tail);
+    }
+    left.iter().zip(right).all(|(one, other)| one == other)
 }
 
 /// Hash of a pair of numbers.

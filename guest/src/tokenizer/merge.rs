@@ -1,19 +1,26 @@
 //! The merging of byte pair encoding, common to both tokenizers: of all neighbours that may join, those with the lowest
 //! key join first, the leftmost of equals before the others.
 //!
-//! A short word is merged by looking for the lowest key again and again; a long one with a heap over a linked list,
-//! in O(n log n) for any text. Which parts may join, and with which key, is the business of [`Rules`].
+//! A short word is merged by looking for the lowest key again and again; a long one in segments that fit a processor's
+//! cache, each with a heap over a linked list, in O(n log n) for any text. What joins is the business of [`Rules`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::index::hash_bytes;
 
-/// What may join.
+/// What a word consists of and what may join.
 pub(super) trait Rules {
-    /// The key and the token of two neighbours if they may join: `left` and `right` are their tokens ([`NONE`] for
-    /// what is none), `joined` the bytes of both. Keys are below [`NONE`].
+    /// The smallest part that begins at byte `start` of a word: where it ends, and its token or [`NONE`].
+    fn part(&self, word: &[u8], start: usize) -> (usize, u32);
+
+    /// The key and the token of two neighbours if they may join: `left` and `right` are their tokens, `joined` the
+    /// bytes of both. Keys are below [`NONE`]. The answer depends on nothing but the bytes of each.
     fn join(&self, left: u32, right: u32, joined: &[u8]) -> Option<(u32, u32)>;
+
+    /// Appends what stands for the bytes of a part that is no token.
+    fn fall_back(&self, bytes: &[u8], tokens: &mut Vec<u32>);
 }
 
 /// In place of a token, a key or a position.
@@ -22,11 +29,20 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Parts up to which looking for the lowest key beats the heap.
 const SHORT: usize = 32;
 
+/// Parts that a segment of a long word adds. Its list and its heap then take 112 KiB.
+const SEGMENT: usize = 4096;
+
+/// Merged parts that a segment takes up again from the segment before: at first, and at most.
+const TAIL: usize = 16;
+const LONGEST_TAIL: usize = 1024;
+
 /// The memory of merging, reused from word to word, and the words met before.
 pub(super) struct Merger {
     short: Vec<ShortPart>,
     long: Vec<LongPart>,
     queue: Vec<Reverse<u64>>,
+    /// Merged parts of a long word whose tokens are not appended yet, as where they begin and their tokens.
+    settled: Vec<(u32, u32)>,
     cache: Vec<CachedWord>,
 }
 
@@ -55,45 +71,42 @@ impl Merger {
         const WORTH_CACHING: usize = 4096;
         let cache =
             if length < WORTH_CACHING { Vec::new() } else { vec![CachedWord::default(); CACHED_WORDS] };
-        Self { short: Vec::new(), long: Vec::new(), queue: Vec::new(), cache }
+        Self { short: Vec::new(), long: Vec::new(), queue: Vec::new(), settled: Vec::new(), cache }
     }
 
-    /// Appends to `tokens` what `word` becomes. `parts` are its smallest parts in order, as where they begin and their
-    /// tokens; `fall_back` appends what stands for the bytes of a part that is no token.
-    pub(super) fn merge(
-        &mut self,
-        rules: &impl Rules,
-        word: &str,
-        parts: impl Iterator<Item = (u32, u32)>,
-        fall_back: impl Fn(&[u8], &mut Vec<u32>),
-        tokens: &mut Vec<u32>,
-    ) {
-        let word = word.as_bytes();
+    /// Appends to `tokens` what `word`, which is shorter than 4 GiB, becomes.
+    pub(super) fn merge(&mut self, rules: &impl Rules, word: &[u8], tokens: &mut Vec<u32>) {
         let slot = self.slot(word);
         if let Some(known) = slot.and_then(|slot| self.cache[slot].get(word)) {
             tokens.extend_from_slice(known);
             return;
         }
         let first = tokens.len();
-        let mut append = |token, bytes: &[u8]| match token {
-            NONE => fall_back(bytes, tokens),
-            token => tokens.push(token),
-        };
-        self.short.clear();
-        let mut parts = parts.map(|(start, token)| ShortPart { start, token, key: NONE, joint: NONE });
-        self.short.extend(parts.by_ref().take(SHORT + 1));
-        if self.short.len() <= SHORT {
-            self.merge_short(rules, word, &mut append);
-        } else {
-            let parts = std::mem::take(&mut self.short).into_iter().chain(parts);
-            self.merge_long(rules, word, parts, &mut append);
+        if self.fill_short(rules, word) {
+            self.merge_short(rules, word, tokens);
+        } else if !self.merge_in_segments(rules, word, tokens) {
+            tokens.truncate(first);
+            self.merge_segment(rules, word, 0..word.len(), usize::MAX);
+            self.append_long(rules, word, tokens);
         }
         if let Some(slot) = slot {
             self.cache[slot].set(word, &tokens[first..]);
         }
     }
 
-    fn merge_short(&mut self, rules: &impl Rules, word: &[u8], append: &mut impl FnMut(u32, &[u8])) {
+    /// Splits a word into its smallest parts; false if they are too many for a short word.
+    fn fill_short(&mut self, rules: &impl Rules, word: &[u8]) -> bool {
+        self.short.clear();
+        let mut start = 0;
+        while start < word.len() && self.short.len() < SHORT {
+            let (end, token) = rules.part(word, start);
+            self.short.push(ShortPart { start: start as u32, token, key: NONE, joint: NONE });
+            start = end;
+        }
+        start == word.len()
+    }
+
+    fn merge_short(&mut self, rules: &impl Rules, word: &[u8], tokens: &mut Vec<u32>) {
         let parts = &mut self.short;
         for at in 0..parts.len() {
             key_short(rules, word, parts, at);
@@ -110,26 +123,79 @@ impl Merger {
         }
         for (at, part) in parts.iter().enumerate() {
             let end = parts.get(at + 1).map_or(word.len(), |next| next.start as usize);
-            append(part.token, &word[part.start as usize..end]);
+            append(rules, part.token, &word[part.start as usize..end], tokens);
         }
     }
 
-    fn merge_long(
-        &mut self,
-        rules: &impl Rules,
-        word: &[u8],
-        parts: impl Iterator<Item = ShortPart>,
-        append: &mut impl FnMut(u32, &[u8]),
-    ) {
+    /// Merges a long word segment by segment; false, with a part of the tokens appended, if that did not work out.
+    ///
+    /// Parts are what merging makes of a text exactly if every two neighbours are what merging makes of their bytes
+    /// alone: before the first joint across a border of parts, nothing outside of the two has touched them. So a
+    /// segment begins with the last parts of the one before, in pieces again, and if the first of them comes out
+    /// as it was, all before it stands. If not, it takes up more of them; a vocabulary has to be made for this to
+    /// go on beyond [`LONGEST_TAIL`].
+    fn merge_in_segments(&mut self, rules: &impl Rules, word: &[u8], tokens: &mut Vec<u32>) -> bool {
+        self.settled.clear();
+        let mut done = 0;
+        while done < word.len() {
+            let mut tail = TAIL;
+            loop {
+                let kept = self.settled.len().saturating_sub(tail);
+                let border =
+                    |at: usize, settled: &[(u32, u32)]| settled.get(at).map_or(done, |part| part.0 as usize);
+                let start = border(kept, &self.settled);
+                let end = self.merge_segment(rules, word, start..done, SEGMENT);
+                let first =
+                    self.long.first().map_or(end, |part| start_of(&self.long, part.next, &word[..end]));
+                if start == 0 || first == border(kept + 1, &self.settled) {
+                    self.settled.truncate(kept);
+                    self.settle_long();
+                    done = end;
+                    break;
+                }
+                if tail == LONGEST_TAIL {
+                    return false;
+                }
+                tail *= 4;
+            }
+            let finished = if done == word.len() {
+                self.settled.len()
+            } else {
+                self.settled.len().saturating_sub(LONGEST_TAIL + 1)
+            };
+            for at in 0..finished {
+                let (start, token) = self.settled[at];
+                let end = self.settled.get(at + 1).map_or(word.len(), |next| next.0 as usize);
+                append(rules, token, &word[start as usize..end], tokens);
+            }
+            self.settled.drain(..finished);
+        }
+        true
+    }
+
+    /// Merges the bytes `again` of `word` and `more` of the smallest parts after them; returns where those end.
+    fn merge_segment(&mut self, rules: &impl Rules, word: &[u8], again: Range<usize>, more: usize) -> usize {
         let list = &mut self.long;
         list.clear();
-        for (at, part) in (0..).zip(parts) {
-            let (previous, next) = (if at == 0 { NONE } else { at - 1 }, at + 1);
-            list.push(LongPart { start: part.start, token: part.token, key: NONE, previous, next });
+        let (mut end, mut added) = (again.start, 0);
+        while end < word.len() && added < more {
+            let start = end;
+            let token;
+            (end, token) = rules.part(word, start);
+            added += usize::from(start >= again.end);
+            let at = list.len() as u32;
+            list.push(LongPart {
+                start: start as u32,
+                token,
+                key: NONE,
+                previous: at.wrapping_sub(1),
+                next: at + 1,
+            });
         }
         if let Some(last) = list.last_mut() {
             last.next = NONE;
         }
+        let word = &word[..end];
         let mut queue = std::mem::take(&mut self.queue);
         queue.clear();
         queue.extend((0..list.len() as u32).filter_map(|at| key_long(rules, word, list, at)));
@@ -157,11 +223,25 @@ impl Merger {
             }
         }
         self.queue = queue.into_vec();
-        let mut at = 0;
-        while at != NONE {
-            let part = &list[at as usize];
-            append(part.token, &word[part.start as usize..start_of(list, part.next, word)]);
-            at = part.next;
+        end
+    }
+
+    /// Moves the merged parts of a segment behind those settled.
+    fn settle_long(&mut self) {
+        let mut next = self.long.first();
+        while let Some(part) = next {
+            self.settled.push((part.start, part.token));
+            next = self.long.get(part.next as usize);
+        }
+    }
+
+    /// Appends the tokens of a word that was merged as one segment.
+    fn append_long(&self, rules: &impl Rules, word: &[u8], tokens: &mut Vec<u32>) {
+        let mut next = self.long.first();
+        while let Some(part) = next {
+            let end = start_of(&self.long, part.next, word);
+            append(rules, part.token, &word[part.start as usize..end], tokens);
+            next = self.long.get(part.next as usize);
         }
     }
 
@@ -169,6 +249,14 @@ impl Merger {
     fn slot(&self, word: &[u8]) -> Option<usize> {
         (!self.cache.is_empty() && word.len() <= CACHED_BYTES)
             .then(|| hash_bytes(word, 0) as usize % CACHED_WORDS)
+    }
+}
+
+/// Appends the token of a part, or what stands for its bytes.
+fn append(rules: &impl Rules, token: u32, bytes: &[u8], tokens: &mut Vec<u32>) {
+    match token {
+        NONE => rules.fall_back(bytes, tokens),
+        token => tokens.push(token),
     }
 }
 

@@ -63,18 +63,11 @@ impl SentencePiece {
         if self.prefix && !text.is_empty() {
             text.to_mut().insert(0, ' ');
         }
-        let rules = Scored { vocabulary, keys: &self.keys };
-        let fall_back = |bytes: &[u8], tokens: &mut Vec<u32>| {
-            tokens.extend(bytes.iter().filter_map(|&byte| vocabulary.byte_token(byte).or(self.unknown)));
-        };
+        let rules = Scored { encoding: self, vocabulary };
         let mut rest = &*text;
         while !rest.is_empty() {
             let (word, after) = rest.split_at(self.word(rest));
-            let characters = word.char_indices().map(|(start, character)| {
-                let bytes = &word.as_bytes()[start..start + character.len_utf8()];
-                (start as u32, vocabulary.find(bytes).unwrap_or(NONE))
-            });
-            merger.merge(&rules, word, characters, fall_back, tokens);
+            merger.merge(&rules, word.as_bytes(), tokens);
             rest = after;
         }
     }
@@ -92,15 +85,32 @@ impl SentencePiece {
     }
 }
 
+/// Merging by the scores of what is made.
 struct Scored<'a> {
+    encoding: &'a SentencePiece,
     vocabulary: &'a Vocabulary,
-    keys: &'a [u32],
 }
 
 impl Rules for Scored<'_> {
+    fn part(&self, word: &[u8], start: usize) -> (usize, u32) {
+        let length = match word[start] {
+            0..=0x7f => 1,
+            ..=0xdf => 2,
+            ..=0xef => 3,
+            _ => 4,
+        };
+        let end = word.len().min(start + length);
+        (end, self.vocabulary.find(&word[start..end]).unwrap_or(NONE))
+    }
+
     fn join(&self, _: u32, _: u32, joined: &[u8]) -> Option<(u32, u32)> {
         let token = self.vocabulary.find(joined)?;
-        Some((*self.keys.get(token as usize)?, token))
+        Some((*self.encoding.keys.get(token as usize)?, token))
+    }
+
+    fn fall_back(&self, bytes: &[u8], tokens: &mut Vec<u32>) {
+        let stand_in = |&byte: &u8| self.vocabulary.byte_token(byte).or(self.encoding.unknown);
+        tokens.extend(bytes.iter().filter_map(stand_in));
     }
 }
 

@@ -5,11 +5,11 @@
 
 use wasm_chord_gguf::Strings;
 
-use super::index::{Crowded, Index, hash_bytes};
+use super::index::{Crowded, ENTRIES, Guess, Index, hash_bytes, same_bytes};
 use crate::error::{Error, Result};
 
 /// Tokens in a vocabulary. The largest published ones have 2^18.
-const TOKENS: usize = 1 << 21;
+const TOKENS: usize = ENTRIES;
 
 /// How a file spells the bytes of ordinary tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +101,25 @@ impl Vocabulary {
         if bytes.len() > self.longest {
             return None;
         }
-        self.index.find(hash_bytes(bytes, ORDINARY), |token| {
-            self.bytes(token) == bytes && self.kinds[token as usize] == Kind::Normal
-        })
+        self.index.find(hash_bytes(bytes, ORDINARY), |token| self.is_ordinary(token, bytes))
+    }
+
+    /// Begins to [`find`](Self::find) bytes: reads the first slot only.
+    #[inline]
+    pub(super) fn guess(&self, bytes: &[u8]) -> Guess {
+        self.index.guess(hash_bytes(bytes, ORDINARY))
+    }
+
+    /// Ends what [`guess`](Self::guess) began for the same bytes.
+    #[inline]
+    pub(super) fn confirm(&self, guess: Guess, bytes: &[u8]) -> Option<u32> {
+        self.index.confirm(guess, |token| self.is_ordinary(token, bytes))
+    }
+
+    /// Whether a token is ordinary and stands for these bytes.
+    #[inline]
+    pub(super) fn is_ordinary(&self, token: u32, bytes: &[u8]) -> bool {
+        self.kind(token) == Some(Kind::Normal) && same_bytes(self.bytes(token), bytes)
     }
 
     /// The token that the file spells like this, of any kind but those of byte fallback.
