@@ -1,4 +1,139 @@
-//! The CPU device.
+//! The CPU device: threads of this process, on the best instruction set that the machine has.
+//!
+//! [`plan`] turns verbs into stages, [`program`] runs them on the threads of [`pool`]. Arithmetic is in [`matmul`], [`math`] and
+//! [`attention`], each compiled for every tier of [`isa`]. Results depend on the instruction set, but not on the number of threads or
+//! on what else is in a step.
+
+mod plan;
+mod program;
+
+mod attention;
+pub mod matmul;
+mod math;
 
 pub(crate) mod isa;
-pub mod matmul;
+mod lanes;
+
+mod cores;
+mod memory;
+mod pool;
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::block::Format;
+use crate::cache::{Cache, CacheShape};
+use crate::device::{Device, Error, Program};
+use crate::recording::{Recording, Rotary};
+use crate::tensor::Tensor;
+use isa::Isa;
+use matmul::{Activations, Preparation};
+
+/// The processor, as a device. Its threads end when it and all that was compiled on it are dropped.
+pub struct Cpu {
+    shared: Arc<Shared>,
+    fuse: bool,
+}
+
+/// What a device shares with its programs.
+struct Shared {
+    isa: Isa,
+    pool: pool::Pool,
+    gate: Arc<memory::Gate>,
+    kernels: matmul::Kernels,
+    math: math::Math,
+    attention: attention::Kernels,
+    scratch: Mutex<program::Scratch>,
+    /// By number and preparations; programs take turns, so they share them.
+    activations: Mutex<Vec<(usize, Vec<Preparation>, Weak<Activations>)>>,
+    angles: Mutex<Vec<Weak<program::Angles>>>,
+}
+
+impl Cpu {
+    /// A device of so many threads, the caller's among them; as many as there are physical cores if `None`.
+    pub fn new(threads: Option<NonZeroUsize>) -> Self {
+        Self::with(threads.unwrap_or_else(cores::physical), isa::detect(), true)
+    }
+
+    fn with(threads: NonZeroUsize, isa: Isa, fuse: bool) -> Self {
+        let shared = Arc::new(Shared {
+            isa,
+            pool: pool::Pool::new(threads),
+            gate: Arc::default(),
+            kernels: matmul::Kernels::new(isa),
+            math: math::Math::new(isa),
+            attention: attention::Kernels::new(isa),
+            scratch: Mutex::default(),
+            activations: Mutex::default(),
+            angles: Mutex::default(),
+        });
+        Self { shared, fuse }
+    }
+
+    /// Threads that work.
+    pub fn threads(&self) -> usize {
+        self.shared.pool.threads()
+    }
+}
+
+impl Device for Cpu {
+    fn name(&self) -> String {
+        format!("cpu {}, {} threads", self.shared.isa, self.threads())
+    }
+
+    fn supports(&self, format: Format) -> bool {
+        Format::ALL.contains(&format)
+    }
+
+    fn tensor(&self, columns: usize) -> Result<Tensor, Error> {
+        let rows = memory::Rows::new(columns, self.shared.gate.clone())?;
+        Ok(Tensor::new(Arc::new(rows), columns))
+    }
+
+    fn cache(&self, shape: CacheShape) -> Result<Cache, Error> {
+        let pages = memory::Pages::new(shape, self.shared.gate.clone())?;
+        Ok(Cache::new(shape, Arc::new(pages)))
+    }
+
+    fn compile(&self, recording: &Recording) -> Result<Box<dyn Program>, Error> {
+        Ok(Box::new(plan::compile(&self.shared, recording, self.fuse)?))
+    }
+}
+
+impl Shared {
+    /// The prepared activations `number` of those with the same preparations, with room for `columns`.
+    fn activations(
+        &self,
+        number: usize,
+        columns: usize,
+        preparations: &[Preparation],
+    ) -> Result<Arc<Activations>, Error> {
+        let mut all = self.activations.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(.., activations)| activations.strong_count() > 0);
+        let fitting = all.iter().find_map(|(other, others, activations)| {
+            let activations = activations.upgrade()?;
+            (*other == number && others == preparations && activations.columns() >= columns).then_some(activations)
+        });
+        if let Some(activations) = fitting {
+            return Ok(activations);
+        }
+        let activations = Arc::new(Activations::new(columns, preparations)?);
+        all.push((number, preparations.to_vec(), Arc::downgrade(&activations)));
+        Ok(activations)
+    }
+
+    /// The table of angles for `rotary`.
+    fn angles(&self, rotary: &Rotary) -> Arc<program::Angles> {
+        let mut all = self.angles.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|angles| angles.strong_count() > 0);
+        let known = all.iter().filter_map(Weak::upgrade).find(|angles| angles.rotary == *rotary);
+        known.unwrap_or_else(|| {
+            let angles = Arc::new(program::Angles::new(rotary.clone()));
+            all.push(Arc::downgrade(&angles));
+            angles
+        })
+    }
+}
