@@ -24,41 +24,71 @@ type Matcher = fn(&str) -> usize;
 impl Pretokenizer {
     /// The pre-tokenizer of a name, as `tokenizer.ggml.pre` has it.
     pub(super) fn named(name: &str) -> Option<Self> {
-        let matchers: &[Matcher] = match name {
-            "gpt-2" | "phi-2" | "mpt" | "olmo" | "jais" | "exaone4" | "gigachat" | "trillion" => &[gpt2],
-            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon-h1" | "pixtral" | "midm-2.0"
-            | "lfm2" | "dbrx" | "smaug-bpe" | "glm4" | "chatglm-bpe" => &[llama3],
-            "qwen2" | "deepseek-r1-qwen" | "megrez" | "stablelm2" | "hunyuan" | "grok-2" => &[qwen2],
-            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" | "minerva-7b" => {
-                &[number, gpt2]
-            }
-            "tekken" => &[tekken],
-            "gpt-4o" | "llama4" => &[gpt4o],
-            "deepseek-coder" => &[newline, spaced_letters, spaced_punctuation, deepseek_characters, number],
-            "deepseek-v3" => &[up_to_three_numbers, han_and_kana, deepseek3],
-            "default" => &[default_punctuation, gpt2, numbers, three_digits],
-            "falcon" => &[falcon_punctuation, gpt2, three_digits],
-            _ => return None,
-        };
-        let whole_words = matches!(
-            name,
-            "llama-bpe"
-                | "llama3"
-                | "llama-v3"
-                | "falcon3"
-                | "falcon-h1"
-                | "pixtral"
-                | "midm-2.0"
-                | "lfm2"
-                | "tekken"
-        );
-        Some(Self { matchers, whole_words, add_bos: whole_words })
+        let entry = TABLE.iter().find(|entry| entry.names.contains(&name))?;
+        Some(Self { matchers: entry.matchers, whole_words: entry.whole_words, add_bos: entry.whole_words })
     }
 
     /// Calls `word` with every word of `text` in order; together they are `text`.
     pub(super) fn split(&self, text: &str, word: &mut impl FnMut(&str)) {
         split(self.matchers, text, word);
     }
+}
+
+/// A pre-tokenizer and all its names.
+struct Entry {
+    names: &'static [&'static str],
+    matchers: &'static [Matcher],
+    /// Whether words are taken whole; the models of these names also begin texts with bos.
+    whole_words: bool,
+}
+
+/// Every pre-tokenizer that is known.
+const TABLE: &[Entry] = &[
+    Entry {
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
+        matchers: &[llama3],
+        whole_words: true,
+    },
+    Entry { names: &["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"], matchers: &[llama3], whole_words: false },
+    Entry {
+        names: &["qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "grok-2"],
+        matchers: &[qwen2],
+        whole_words: false,
+    },
+    Entry {
+        names: &["gpt-2", "phi-2", "mpt", "olmo", "jais", "exaone4", "gigachat", "trillion"],
+        matchers: &[gpt2],
+        whole_words: false,
+    },
+    Entry {
+        names: &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"],
+        matchers: &[number, gpt2],
+        whole_words: false,
+    },
+    Entry { names: &["tekken"], matchers: &[tekken], whole_words: true },
+    Entry { names: &["gpt-4o", "llama4"], matchers: &[gpt4o], whole_words: false },
+    Entry {
+        names: &["deepseek-coder"],
+        matchers: &[newline, spaced_letters, spaced_punctuation, deepseek_characters, number],
+        whole_words: false,
+    },
+    Entry {
+        names: &["deepseek-v3"],
+        matchers: &[up_to_three_numbers, han_and_kana, deepseek3],
+        whole_words: false,
+    },
+    Entry {
+        names: &["default"],
+        matchers: &[default_punctuation, gpt2, numbers, three_digits],
+        whole_words: false,
+    },
+    Entry { names: &["falcon"], matchers: &[falcon_punctuation, gpt2, three_digits], whole_words: false },
+];
+
+/// Every name that is known.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().flat_map(|entry| entry.names).copied()
 }
 
 /// Splits `text` by the first matcher; its matches, and what lies between them, are then split by the others.

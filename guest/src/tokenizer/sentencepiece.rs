@@ -95,8 +95,8 @@ impl Rules for Scored<'_> {
     fn part(&self, word: &[u8], start: usize) -> (usize, u32) {
         let length = match word[start] {
             0..=0x7f => 1,
-            ..=0xdf => 2,
-            ..=0xef => 3,
+            0x80..=0xdf => 2,
+            0xe0..=0xef => 3,
             _ => 4,
         };
         let end = word.len().min(start + length);

@@ -66,7 +66,7 @@ impl Vocabulary {
             ends: Vec::with_capacity(count),
             kinds: Vec::with_capacity(count),
             alphabet,
-            index: Index::with_room(count),
+            index: Index::with_room(count + RENAMED),
             byte_tokens: [None; 256],
             longest: 0,
         };
@@ -141,8 +141,10 @@ impl Vocabulary {
 
     /// Makes a token that the file calls something else a control token: no text encodes to it any more.
     pub(super) fn make_control(&mut self, token: u32) {
-        if let Some(kind) = self.kinds.get_mut(token as usize) {
-            *kind = Kind::Control;
+        let Some(kind) = self.kinds.get_mut(token as usize) else { return };
+        if std::mem::replace(kind, Kind::Control) == Kind::Normal {
+            // Where the table is full the token cannot be found by its name any more, which is all that it loses.
+            let _ = self.index.insert(hash_bytes(self.bytes(token), SPECIAL), token, |_| false);
         }
         for byte_token in &mut self.byte_tokens {
             byte_token.take_if(|byte_token| *byte_token == token);
@@ -218,6 +220,9 @@ impl Vocabulary {
         }
     }
 }
+
+/// Room for tokens that [`Vocabulary::make_control`] turns from ordinary to special ones.
+const RENAMED: usize = 64;
 
 /// Salts that keep apart ordinary tokens and all others, which may stand for the same bytes.
 const ORDINARY: u64 = 0;
