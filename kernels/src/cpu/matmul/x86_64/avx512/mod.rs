@@ -13,6 +13,7 @@ mod floats;
 mod unpack;
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::super::activations::{Activations, Chunk};
@@ -21,7 +22,7 @@ use crate::step::Step;
 
 pub(super) use floats::{BF16, F16, F32, multiply_floats};
 pub(super) use unpack::{Q4_0, Q4_K, Q5_K, Q6_K, Q8_0};
-use unpack::{Quants, Rows};
+use unpack::{Quants, Rows, Scales, Take};
 
 /// Rows of a tile: one in each lane.
 const LANES: usize = 16;
@@ -32,19 +33,15 @@ const TILES: usize = 2;
 /// Tokens that share a load of weights: with two tiles, 12 integer and 12 float sums in 32 registers.
 const TOKENS: usize = 6;
 
-/// 256 columns of 16 rows: `weight = scale * (quant - 128) - minimum`, without the 128 where there are minima.
-#[repr(C)]
-pub(in super::super) struct Tile {
-    /// (columns / 4, rows, 4)
-    quants: [__m512i; CHUNK / 4],
-    /// (columns / 16 or 32, rows)
-    scales: [__m512; CHUNK / BLOCK * 2],
-    /// (columns / 32, rows)
-    minima: [__m512; CHUNK / BLOCK],
-}
-
 /// The sums of one token: (tiles, rows).
 type Sums = [__m512; TILES];
+
+/// 256 columns of 16 rows, unpacked.
+struct Tile {
+    /// (columns / 4, rows, 4)
+    quants: [__m512i; CHUNK / 4],
+    scales: Scales,
+}
 
 /// # Safety
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, on a machine with AVX-512.
@@ -65,22 +62,17 @@ pub(in super::super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>)
         let rows: [Rows; TILES] = std::array::from_fn(|_| Rows::next(product, &mut rest));
         for index in 0..product.columns.div_ceil(CHUNK) {
             let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
-            for (tile, rows) in tiles.iter_mut().zip(&rows) {
-                // SAFETY: the rows have a chunk of so many blocks there.
-                unsafe { F::unpack(rows, index * F::BYTES, blocks, tile) };
-            }
-            let chunks = product.activations.chunks(index, tokens);
-            for (part, sums) in sums.chunks_mut(TOKENS).enumerate() {
-                let x = chunks.wrapping_add(part * TOKENS);
-                // SAFETY: from `x` on there are as many chunks as `sums`, and nobody writes them meanwhile.
-                unsafe {
-                    match sums.len() {
-                        1 => accumulate::<F, 1>(&tiles, blocks, x, sums),
-                        2 => accumulate::<F, 2>(&tiles, blocks, x, sums),
-                        3 => accumulate::<F, 3>(&tiles, blocks, x, sums),
-                        4 => accumulate::<F, 4>(&tiles, blocks, x, sums),
-                        5 => accumulate::<F, 5>(&tiles, blocks, x, sums),
-                        _ => accumulate::<F, TOKENS>(&tiles, blocks, x, sums),
+            let chunks = product.activations.chunks(index, tokens).cast_const();
+            let offset = index * F::BYTES;
+            // SAFETY: the rows have a chunk of so many blocks there, and nobody writes the chunks of activations meanwhile.
+            unsafe {
+                match sums {
+                    [sums] => accumulate_one::<F>(&rows, offset, blocks, &*chunks, sums),
+                    _ => {
+                        for (Tile { quants, scales }, rows) in tiles.iter_mut().zip(&rows) {
+                            F::unpack(rows, offset, blocks, scales, &mut Store(quants));
+                        }
+                        accumulate_many::<F>(&tiles, blocks, chunks, sums);
                     }
                 }
             }
@@ -90,6 +82,34 @@ pub(in super::super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>)
                 let out = product.out.wrapping_add(token * product.out_stride + rows.first);
                 // SAFETY: the caller may write the elements of `product.rows`, and the mask leaves no others.
                 unsafe { _mm512_mask_storeu_ps(out, rows.mask, sums) };
+            }
+        }
+    }
+}
+
+/// Add the products of the tiles' `blocks` with all chunks from `x` on, as many as `sums`.
+///
+/// # Safety
+/// There are as many chunks, and nobody writes them meanwhile.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn accumulate_many<F: Quants>(
+    tiles: &[Tile; TILES],
+    blocks: usize,
+    x: *const Chunk,
+    sums: &mut [Sums],
+) {
+    for (part, sums) in sums.chunks_mut(TOKENS).enumerate() {
+        let x = x.wrapping_add(part * TOKENS);
+        // SAFETY: from `x` on there are as many chunks as `sums`.
+        unsafe {
+            match sums.len() {
+                1 => accumulate::<F, 1>(tiles, blocks, x, sums),
+                2 => accumulate::<F, 2>(tiles, blocks, x, sums),
+                3 => accumulate::<F, 3>(tiles, blocks, x, sums),
+                4 => accumulate::<F, 4>(tiles, blocks, x, sums),
+                5 => accumulate::<F, 5>(tiles, blocks, x, sums),
+                _ => accumulate::<F, TOKENS>(tiles, blocks, x, sums),
             }
         }
     }
@@ -117,79 +137,154 @@ unsafe fn accumulate<F: Quants, const T: usize>(
     let sums: &mut [Sums; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
     let mut sum = *sums;
     for block in 0..blocks {
-        let products = if F::HALVES {
-            let start = |token: usize, half| _mm512_set1_epi32(x[token].half_starts[2 * block + half]);
-            let first = dot::<4, T>(tiles, block * 8, x, |token| start(token, 0));
-            let mut products = [[_mm512_setzero_ps(); TILES]; T];
+        let mut products = [[_mm512_setzero_ps(); TILES]; T];
+        for part in 0..parts::<F>() {
+            let integers = dot::<F, T>(tiles, block * parts::<F>() + part, x);
             for token in 0..T {
                 for tile in 0..TILES {
-                    products[token][tile] =
-                        _mm512_mul_ps(_mm512_cvtepi32_ps(first[token][tile]), tiles[tile].scales[2 * block]);
+                    let (scales, product) = (&tiles[tile].scales, &mut products[token][tile]);
+                    *product = scale::<F>(scales, block, part, integers[token][tile], *product);
                 }
             }
-            let second = dot::<4, T>(tiles, block * 8 + 4, x, |token| start(token, 1));
-            for token in 0..T {
-                for tile in 0..TILES {
-                    products[token][tile] = _mm512_fmadd_ps(
-                        _mm512_cvtepi32_ps(second[token][tile]),
-                        tiles[tile].scales[2 * block + 1],
-                        products[token][tile],
-                    );
-                }
-            }
-            products
-        } else {
-            let integers = dot::<8, T>(tiles, block * 8, x, |token| {
-                if F::MINIMA { _mm512_setzero_si512() } else { _mm512_set1_epi32(x[token].starts[block]) }
-            });
-            let mut products = [[_mm512_setzero_ps(); TILES]; T];
-            for token in 0..T {
-                for tile in 0..TILES {
-                    products[token][tile] =
-                        _mm512_mul_ps(_mm512_cvtepi32_ps(integers[token][tile]), tiles[tile].scales[block]);
-                }
-            }
-            products
-        };
+        }
         for token in 0..T {
-            let scale = _mm512_set1_ps(x[token].scales[block]);
             for tile in 0..TILES {
-                sum[token][tile] = _mm512_fmadd_ps(products[token][tile], scale, sum[token][tile]);
-            }
-            if F::MINIMA {
-                let total = _mm512_set1_ps(x[token].sums[block]);
-                for tile in 0..TILES {
-                    sum[token][tile] = _mm512_fnmadd_ps(tiles[tile].minima[block], total, sum[token][tile]);
-                }
+                sum[token][tile] =
+                    add::<F>(&tiles[tile].scales, block, x[token], products[token][tile], sum[token][tile]);
             }
         }
     }
     *sums = sum;
 }
 
-/// Integer sums of `4 * STEPS` products from column `4 * first` on, for each token and tile.
+/// The same for one token, without a tile between unpacking and multiplying.
+///
+/// # Safety
+/// The rows have a chunk of so many blocks at `offset`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn dot<const STEPS: usize, const T: usize>(
+unsafe fn accumulate_one<F: Quants>(
+    rows: &[Rows; TILES],
+    offset: usize,
+    blocks: usize,
+    x: &Chunk,
+    sums: &mut Sums,
+) {
+    for (rows, sum) in rows.iter().zip(sums) {
+        let mut scales = Scales { scales: [_mm512_setzero_ps(); _], minima: [_mm512_setzero_ps(); _] };
+        let mut dot =
+            Dot::<F> { x, sums: std::array::from_fn(|part| start::<F>(x, part)), format: PhantomData };
+        // SAFETY: as the caller says.
+        unsafe { F::unpack(rows, offset, blocks, &mut scales, &mut dot) };
+        for block in 0..blocks {
+            let mut product = _mm512_setzero_ps();
+            for part in 0..parts::<F>() {
+                product = scale::<F>(&scales, block, part, dot.sums[block * parts::<F>() + part], product);
+            }
+            *sum = add::<F>(&scales, block, x, product, *sum);
+        }
+    }
+}
+
+/// Integer sums in every block of 32 columns, each with a scale of its own.
+const fn parts<F: Quants>() -> usize {
+    if F::HALVES { 2 } else { 1 }
+}
+
+/// Where the integer sum of all parts before and this one starts.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn start<F: Quants>(x: &Chunk, part: usize) -> __m512i {
+    match (F::MINIMA, F::HALVES) {
+        (true, _) => _mm512_setzero_si512(),
+        (false, true) => _mm512_set1_epi32(x.half_starts[part]),
+        (false, false) => _mm512_set1_epi32(x.starts[part % x.starts.len()]),
+    }
+}
+
+/// The products of a block so far, with part `part` of it.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn scale<F: Quants>(
+    scales: &Scales,
+    block: usize,
+    part: usize,
+    integers: __m512i,
+    products: __m512,
+) -> __m512 {
+    let (floats, scale) = (_mm512_cvtepi32_ps(integers), scales.scales[block * parts::<F>() + part]);
+    if part == 0 { _mm512_mul_ps(floats, scale) } else { _mm512_fmadd_ps(floats, scale, products) }
+}
+
+/// The sum of all blocks so far, with the products of `block`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn add<F: Quants>(scales: &Scales, block: usize, x: &Chunk, products: __m512, sum: __m512) -> __m512 {
+    let sum = _mm512_fmadd_ps(products, _mm512_set1_ps(x.scales[block]), sum);
+    if F::MINIMA { _mm512_fnmadd_ps(scales.minima[block], _mm512_set1_ps(x.sums[block]), sum) } else { sum }
+}
+
+/// Four quants of the activations, in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn four(x: &Chunk, step: usize) -> __m512i {
+    let quants = &x.quants[4 * step..4 * step + 4];
+    _mm512_set1_epi32(i32::from_le_bytes([
+        quants[0] as u8,
+        quants[1] as u8,
+        quants[2] as u8,
+        quants[3] as u8,
+    ]))
+}
+
+/// Integer sums of part `part` of a chunk, for each token and tile.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn dot<F: Quants, const T: usize>(
     tiles: &[Tile; TILES],
-    first: usize,
+    part: usize,
     x: [&Chunk; T],
-    start: impl Fn(usize) -> __m512i,
 ) -> [[__m512i; TILES]; T] {
-    let mut sums: [[__m512i; TILES]; T] = std::array::from_fn(|token| [start(token); TILES]);
-    for step in first..first + STEPS {
+    let steps = BLOCK / 4 / parts::<F>();
+    let mut sums: [[__m512i; TILES]; T] = std::array::from_fn(|token| [start::<F>(x[token], part); TILES]);
+    for step in part * steps..(part + 1) * steps {
         let weights: [__m512i; TILES] = std::array::from_fn(|tile| tiles[tile].quants[step]);
         for token in 0..T {
-            let quants = &x[token].quants[4 * step..4 * step + 4];
-            let quants =
-                i32::from_le_bytes([quants[0] as u8, quants[1] as u8, quants[2] as u8, quants[3] as u8]);
-            let quants = _mm512_set1_epi32(quants);
+            let quants = four(x[token], step);
             for tile in 0..TILES {
                 sums[token][tile] = _mm512_dpbusd_epi32(sums[token][tile], weights[tile], quants);
             }
         }
     }
     sums
+}
+
+/// Keeps quants in a tile.
+struct Store<'a>(&'a mut [__m512i; CHUNK / 4]);
+
+impl Take for Store<'_> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn take(&mut self, step: usize, quants: __m512i) {
+        self.0[step] = quants;
+    }
+}
+
+/// Multiplies quants at once, for one token.
+struct Dot<'a, F> {
+    x: &'a Chunk,
+    /// Of every part of the chunk.
+    sums: [__m512i; CHUNK / BLOCK * 2],
+    format: PhantomData<F>,
+}
+
+impl<F: Quants> Take for Dot<'_, F> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    unsafe fn take(&mut self, step: usize, quants: __m512i) {
+        let sum = &mut self.sums[step * parts::<F>() * 4 / BLOCK];
+        *sum = _mm512_dpbusd_epi32(*sum, quants, four(self.x, step));
+    }
 }
 
 /// As the portable one, compiled for these instructions.

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 use std::array;
 use std::ops::Range;
 
-use super::super::super::{CHUNK, Product};
-use super::{LANES, Tile, lanes_below};
+use super::super::super::{BLOCK, CHUNK, Product};
+use super::{LANES, lanes_below};
 
 /// A quantised format.
 pub(in super::super::super) trait Quants {
@@ -18,11 +18,28 @@ pub(in super::super::super) trait Quants {
     const MINIMA: bool;
 
     /// Unpack the first `blocks` blocks of 32 columns of the chunk at byte `offset` of the rows; all 8 where a block of the
-    /// format is longer.
+    /// format is longer. Quants go to `take`, the rest to `scales`.
     ///
     /// # Safety
     /// The machine has AVX-512, and the rows have these blocks.
-    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, to: &mut Tile);
+    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales, take: &mut impl Take);
+}
+
+/// Scales of 16 rows: `weight = scale * (quant - 128) - minimum`, without the 128 where there are minima.
+pub(in super::super::super) struct Scales {
+    /// (columns / 16 or 32, rows)
+    pub(super) scales: [__m512; CHUNK / BLOCK * 2],
+    /// (columns / 32, rows)
+    pub(super) minima: [__m512; CHUNK / BLOCK],
+}
+
+/// What becomes of unpacked quants.
+pub(in super::super::super) trait Take {
+    /// Columns `4 * step..4 * step + 4` of 16 rows, a row in every lane. Steps come in any order, but each once.
+    ///
+    /// # Safety
+    /// The machine has AVX-512.
+    unsafe fn take(&mut self, step: usize, quants: __m512i);
 }
 
 /// 16 rows of a weight, one after the other, some of which are computed for nothing.
@@ -54,38 +71,60 @@ impl Rows {
         Self { first, start, stride, mask, ahead: super::TILES * LANES * product.row_bytes }
     }
 
+    /// Where a row starts. Rows are addressed from every fourth one, which x86 does without further registers.
+    #[inline]
+    fn row(&self, lane: usize, offset: usize) -> *const u8 {
+        let four = self.start.wrapping_add(lane / 4 * 4 * self.stride);
+        four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride)
+    }
+
+    /// Bring as many bytes near as `bytes` of 16 rows are. Rows that are read together lie behind each other, so this walks
+    /// through memory in its order although the loads do not.
+    #[inline]
+    fn prefetch(&self, offset: usize, bytes: usize) {
+        let ahead = self.start.wrapping_add(self.ahead + offset * LANES);
+        for line in (0..bytes * LANES).step_by(64) {
+            // SAFETY: advice, which does not read.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line).cast()) };
+        }
+    }
+
     /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`.
     ///
     /// # Safety
     /// The rows have these bytes.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn load(&self, offset: usize) -> [__m512i; 4] {
-        let ahead = self.start.wrapping_add(self.ahead + offset * LANES);
-        for line in 0..4 {
-            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(64 * line).cast());
-        }
-        let row = |lane: usize| {
-            let four = self.start.wrapping_add(lane / 4 * 4 * self.stride);
-            let bytes = four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride);
-            // SAFETY: as the caller says.
-            unsafe { _mm_loadu_si128(bytes.cast()) }
-        };
+    unsafe fn load_16(&self, offset: usize) -> [__m512i; 4] {
+        self.prefetch(offset, 16);
+        // SAFETY: as the caller says.
+        let row = |lane: usize| unsafe { _mm_loadu_si128(self.row(lane, offset).cast()) };
         let every_fourth = |lane: usize| {
             let rows = _mm512_castsi128_si512(row(lane));
             let rows = _mm512_inserti32x4::<1>(rows, row(lane + 4));
             let rows = _mm512_inserti32x4::<2>(rows, row(lane + 8));
             _mm512_inserti32x4::<3>(rows, row(lane + 12))
         };
-        let [a, b, c, d] = array::from_fn(every_fourth);
-        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
-        let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
-        [
-            _mm512_unpacklo_epi64(ab, cd),
-            _mm512_unpackhi_epi64(ab, cd),
-            _mm512_unpacklo_epi64(ab_high, cd_high),
-            _mm512_unpackhi_epi64(ab_high, cd_high),
-        ]
+        transpose(array::from_fn(every_fourth))
+    }
+
+    /// 32 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`.
+    ///
+    /// # Safety
+    /// The rows have these bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn load_32(&self, offset: usize) -> [__m512i; 8] {
+        self.prefetch(offset, 32);
+        // SAFETY: as the caller says.
+        let row = |lane: usize| unsafe { _mm256_loadu_si256(self.row(lane, offset).cast()) };
+        let pair = |lane: usize| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(row(lane)), row(lane + 4));
+        let low = transpose(array::from_fn(|i| pair(i)));
+        let high = transpose(array::from_fn(|i| pair(i + 8)));
+        array::from_fn(|i| match i / 4 {
+            0 => _mm512_shuffle_i32x4::<0b10_00_10_00>(low[i], high[i]),
+            _ => _mm512_shuffle_i32x4::<0b11_01_11_01>(low[i - 4], high[i - 4]),
+        })
     }
 
     /// The four bytes at `offset` of every row.
@@ -108,6 +147,20 @@ impl Rows {
     }
 }
 
+/// Within every 128 bits: lane `r` of vector `i` is lane `i` of vector `r`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn transpose([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+    let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+    [
+        _mm512_unpacklo_epi64(ab, cd),
+        _mm512_unpackhi_epi64(ab, cd),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
 /// The half-precision floats in the low halves of the lanes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -118,12 +171,13 @@ fn halves(lanes: __m512i) -> __m512 {
 /// The unsigned byte `index` of each lane, times `scale`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn scaled_byte(lanes: __m512i, index: u32, scale: __m512) -> __m512 {
-    let byte = _mm512_and_si512(
-        _mm512_srlv_epi32(lanes, _mm512_set1_epi32(8 * index as i32)),
-        _mm512_set1_epi32(255),
+fn scaled_byte(lanes: __m512i, index: usize, scale: __m512) -> __m512 {
+    // Of every four bytes, the first is that byte and the others are none.
+    let bytes = _mm512_add_epi32(
+        _mm512_set4_epi32(12, 8, 4, 0),
+        _mm512_set1_epi32(0x8080_8000_u32 as i32 + index as i32),
     );
-    _mm512_mul_ps(_mm512_cvtepi32_ps(byte), scale)
+    _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_shuffle_epi8(lanes, bytes)), scale)
 }
 
 /// `bits | (more & mask)`.
@@ -147,16 +201,18 @@ fn bytes(byte: u8) -> __m512i {
     _mm512_set1_epi8(byte as i8)
 }
 
-/// Scales and minima of the eight groups of `Q4_K` and `Q5_K`, from the 16 bytes in front of a block.
+/// Scales and minima of the eight groups of `Q4_K` and `Q5_K`, from the 16 bytes in front of a block. Quants of odd groups
+/// are taken as `odd` times as large.
 ///
 /// # Safety
 /// The rows have these bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn unpack_scales(rows: &Rows, offset: usize, to: &mut Tile) {
+unsafe fn unpack_scales(rows: &Rows, offset: usize, odd: f32, to: &mut Scales) {
     // SAFETY: as the caller says.
-    let [floats, low_scales, low_minima, high] = unsafe { rows.load(offset) };
+    let [floats, low_scales, low_minima, high] = unsafe { rows.load_16(offset) };
     let (scale, minimum) = (halves(floats), halves(_mm512_srli_epi32::<16>(floats)));
+    let scale = [scale, _mm512_mul_ps(scale, _mm512_set1_ps(1.0 / odd))];
     let nibbles =
         [_mm512_and_si512(high, bytes(15)), _mm512_and_si512(_mm512_srli_epi32::<4>(high), bytes(15))];
     let upper = bytes(0x30);
@@ -169,8 +225,8 @@ unsafe fn unpack_scales(rows: &Rows, offset: usize, to: &mut Tile) {
         merge(nibbles[1], _mm512_srli_epi32::<2>(low_minima), upper),
     ];
     for group in 0..8 {
-        to.scales[group] = scaled_byte(scales[group / 4], group as u32 % 4, scale);
-        to.minima[group] = scaled_byte(minima[group / 4], group as u32 % 4, minimum);
+        to.scales[group] = scaled_byte(scales[group / 4], group % 4, scale[group % 2]);
+        to.minima[group] = scaled_byte(minima[group / 4], group % 4, minimum);
     }
 }
 
@@ -181,19 +237,21 @@ impl Quants for Q4_0 {
     const HALVES: bool = false;
     const MINIMA: bool = false;
 
-    /// Quants are stored 16 times as large, which spares moving the upper ones.
+    /// Quants are taken 16 times as large, which spares moving the upper ones.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, to: &mut Tile) {
+    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         for block in 0..blocks {
             let offset = offset + block * 18;
             // SAFETY: as the caller says.
-            let (scale, packed) = unsafe { (rows.gather(offset), rows.load(offset + 2)) };
-            to.scales[block] = _mm512_mul_ps(halves(scale), _mm512_set1_ps(1.0 / 16.0));
-            let quants = &mut to.quants[block * 8..][..8];
+            let (scale, packed) = unsafe { (rows.gather(offset), rows.load_16(offset + 2)) };
+            scales.scales[block] = _mm512_mul_ps(halves(scale), _mm512_set1_ps(1.0 / 16.0));
             for (i, packed) in packed.into_iter().enumerate() {
-                quants[i] = _mm512_and_si512(_mm512_slli_epi32::<4>(packed), bytes(0xf0));
-                quants[i + 4] = _mm512_and_si512(packed, bytes(0xf0));
+                // SAFETY: as the caller says.
+                unsafe {
+                    take.take(block * 8 + i, _mm512_and_si512(_mm512_slli_epi32::<4>(packed), bytes(0xf0)));
+                    take.take(block * 8 + i + 4, _mm512_and_si512(packed, bytes(0xf0)));
+                }
             }
         }
     }
@@ -208,18 +266,15 @@ impl Quants for Q8_0 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, to: &mut Tile) {
+    unsafe fn unpack(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         for block in 0..blocks {
             let offset = offset + block * 34;
             // SAFETY: as the caller says.
-            to.scales[block] = halves(unsafe { rows.gather(offset) });
-            let quants = &mut to.quants[block * 8..][..8];
-            for half in 0..2 {
+            let (scale, signed) = unsafe { (rows.gather(offset), rows.load_32(offset + 2)) };
+            scales.scales[block] = halves(scale);
+            for (i, signed) in signed.into_iter().enumerate() {
                 // SAFETY: as the caller says.
-                let signed = unsafe { rows.load(offset + 2 + half * 16) };
-                for (i, signed) in signed.into_iter().enumerate() {
-                    quants[half * 4 + i] = _mm512_xor_si512(signed, bytes(0x80));
-                }
+                unsafe { take.take(block * 8 + i, _mm512_xor_si512(signed, bytes(0x80))) };
             }
         }
     }
@@ -235,16 +290,17 @@ impl Quants for Q4_K {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, to: &mut Tile) {
+    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         // SAFETY: as the caller says.
-        unsafe { unpack_scales(rows, offset, to) };
-        for (pair, quants) in to.quants.chunks_exact_mut(16).enumerate() {
-            for half in 0..2 {
+        unsafe { unpack_scales(rows, offset, 16.0, scales) };
+        for pair in 0..4 {
+            // SAFETY: as the caller says.
+            let packed = unsafe { rows.load_32(offset + 16 + pair * 32) };
+            for (i, packed) in packed.into_iter().enumerate() {
                 // SAFETY: as the caller says.
-                let packed = unsafe { rows.load(offset + 16 + pair * 32 + half * 16) };
-                for (i, packed) in packed.into_iter().enumerate() {
-                    quants[half * 4 + i] = _mm512_and_si512(packed, bytes(15));
-                    quants[half * 4 + i + 8] = _mm512_and_si512(_mm512_srli_epi32::<4>(packed), bytes(15));
+                unsafe {
+                    take.take(pair * 16 + i, _mm512_and_si512(packed, bytes(15)));
+                    take.take(pair * 16 + 8 + i, _mm512_and_si512(packed, bytes(0xf0)));
                 }
             }
         }
@@ -261,26 +317,21 @@ impl Quants for Q5_K {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, to: &mut Tile) {
+    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         // SAFETY: as the caller says.
         let high = unsafe {
-            unpack_scales(rows, offset, to);
-            [rows.load(offset + 16), rows.load(offset + 32)]
+            unpack_scales(rows, offset, 1.0, scales);
+            rows.load_32(offset + 16)
         };
-        for (pair, quants) in to.quants.chunks_exact_mut(16).enumerate() {
-            let fifth = |half: usize, i: usize, group: usize| rotate(high[half][i], 4 - group as i32);
-            for half in 0..2 {
-                // SAFETY: as the caller says.
-                let packed = unsafe { rows.load(offset + 48 + pair * 32 + half * 16) };
-                for (i, packed) in packed.into_iter().enumerate() {
-                    let nibbles = [
-                        _mm512_and_si512(packed, bytes(15)),
-                        _mm512_and_si512(_mm512_srli_epi32::<4>(packed), bytes(15)),
-                    ];
-                    for (group, nibbles) in nibbles.into_iter().enumerate() {
-                        let high = fifth(half, i, 2 * pair + group);
-                        quants[group * 8 + half * 4 + i] = merge(nibbles, high, bytes(0x10));
-                    }
+        for pair in 0..4 {
+            // SAFETY: as the caller says.
+            let packed = unsafe { rows.load_32(offset + 48 + pair * 32) };
+            for (i, packed) in packed.into_iter().enumerate() {
+                for (group, nibbles) in [packed, _mm512_srli_epi32::<4>(packed)].into_iter().enumerate() {
+                    let fifth = rotate(high[i], 4 - (2 * pair + group) as i32);
+                    let quants = merge(_mm512_and_si512(nibbles, bytes(15)), fifth, bytes(0x10));
+                    // SAFETY: as the caller says.
+                    unsafe { take.take((2 * pair + group) * 8 + i, quants) };
                 }
             }
         }
@@ -295,32 +346,30 @@ impl Quants for Q6_K {
     const HALVES: bool = true;
     const MINIMA: bool = false;
 
-    /// Quants are stored four times as large, so that the 32 to be subtracted becomes 128.
+    /// Quants are taken four times as large, so that the 32 to be subtracted becomes 128.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, to: &mut Tile) {
+    unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         // SAFETY: as the caller says; the scale is the last two bytes of the block, read with two before it.
-        let (scale, scales) = unsafe { (rows.gather(offset + 206), rows.load(offset + 192)) };
+        let (scale, packed) = unsafe { (rows.gather(offset + 206), rows.load_16(offset + 192)) };
         let scale = _mm512_mul_ps(halves(_mm512_srli_epi32::<16>(scale)), _mm512_set1_ps(0.25));
-        for (group, to) in to.scales.iter_mut().enumerate() {
-            let left = _mm512_sllv_epi32(scales[group / 4], _mm512_set1_epi32(24 - 8 * (group as i32 % 4)));
-            *to = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(left)), scale);
+        for group in 0..16 {
+            let left = _mm512_sllv_epi32(packed[group / 4], _mm512_set1_epi32(24 - 8 * (group as i32 % 4)));
+            scales.scales[group] = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(left)), scale);
         }
-        for (part, quants) in to.quants.chunks_exact_mut(CHUNK / 8).enumerate() {
-            for half in 0..2 {
-                // SAFETY: as the caller says.
-                let (low, high) = unsafe {
-                    let low = offset + part * 64 + half * 16;
-                    let high = offset + 128 + part * 32 + half * 16;
-                    ([rows.load(low), rows.load(low + 32)], rows.load(high))
-                };
-                for i in 0..4 {
-                    for group in 0..4 {
-                        let low = rotate(low[group % 2][i], if group < 2 { 2 } else { -2 });
-                        let high = rotate(high[i], 6 - 2 * group as i32);
-                        quants[group * 8 + half * 4 + i] =
-                            merge(_mm512_and_si512(low, bytes(0x3c)), high, bytes(0xc0));
-                    }
+        for part in 0..2 {
+            // SAFETY: as the caller says.
+            let (low, high) = unsafe {
+                let low = offset + part * 64;
+                ([rows.load_32(low), rows.load_32(low + 32)], rows.load_32(offset + 128 + part * 32))
+            };
+            for i in 0..8 {
+                for group in 0..4 {
+                    let low = rotate(low[group % 2][i], if group < 2 { 2 } else { -2 });
+                    let high = rotate(high[i], 6 - 2 * group as i32);
+                    let quants = merge(_mm512_and_si512(low, bytes(0x3c)), high, bytes(0xc0));
+                    // SAFETY: as the caller says.
+                    unsafe { take.take((part * 4 + group) * 8 + i, quants) };
                 }
             }
         }
