@@ -3,7 +3,7 @@
 use super::data::{SPECIAL, input};
 use super::nearness::{Nearness, same_bits};
 use super::rig::{Act, Part, Rig};
-use super::{Case, Outcome};
+use super::{Case, Expected, Outcome};
 use crate::cache::{CacheFormat, CacheShape, PAGE};
 use crate::device::{Device, Plan};
 use crate::recording::{AttentionShape, Recorder};
@@ -39,16 +39,19 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for format in [CacheFormat::F32, CacheFormat::F16, CacheFormat::Q8_0] {
         let fits = |size| format.head_bytes(size).is_some();
-        for (name, shape) in
-            SHAPES.into_iter().filter(|(_, shape)| fits(shape.key_size) && fits(shape.value_size))
-        {
-            for (life, story) in lives() {
-                cases.push(near(format!("attention/{format:?}/{name}/{life}"), format, shape, story));
+        let shapes = SHAPES.into_iter().filter(|(_, shape)| fits(shape.key_size) && fits(shape.value_size));
+        for (i, (name, shape)) in shapes.enumerate() {
+            for (j, (life, story)) in lives().into_iter().enumerate() {
+                // Books do not depend on the format: every other pair will do for the smaller ones.
+                if format == CacheFormat::F32 || (i + j) % 2 == 0 {
+                    cases.push(near(format!("attention/{format:?}/{name}/{life}"), format, shape, story));
+                }
             }
             cases.push(same_in_any_company(format!("attention/{format:?}/{name}/company"), format, shape));
         }
-        cases.push(near(format!("attention/{format:?}/grouped/full-step"), format, PLAIN, full_step()));
     }
+    let small = AttentionShape { heads: 2, kv_heads: 1, ..PLAIN };
+    cases.push(near("attention/F16/full-step".into(), CacheFormat::F16, small, full_step()));
     cases
 }
 
@@ -92,8 +95,8 @@ pub(super) fn text(seed: u32, count: usize) -> Vec<u32> {
     (0..count as u32).map(|i| (i * i + 5 * i + seed * 11) % SPECIAL).collect()
 }
 
-/// Stories that every model must survive.
-pub(super) fn lives() -> Vec<(&'static str, Vec<Act>)> {
+/// Stories that every cache must survive.
+fn lives() -> Vec<(&'static str, Vec<Act>)> {
     use Act::{Begin, Fork, Step, Truncate};
     let part = |sequence, seed, count| Part::new(sequence, text(seed, count));
     let one = |seed, count| Step(vec![part(0, seed, count)]);
@@ -145,22 +148,24 @@ fn full_step() -> Vec<Act> {
 }
 
 fn near(name: String, format: CacheFormat, shape: AttentionShape, story: Vec<Act>) -> Case {
+    let expected = Expected::default();
     Case::new(name, move |device| {
         let rig = rig(device, format, shape)?;
         let actual = rig.play(&story)?;
-        nearness(format).check(&actual, &self::rig(&Reference, format, shape)?.play(&story)?)?;
+        let expected = expected.get(|| self::rig(&Reference, format, shape)?.play(&story))?;
+        nearness(format).check(&actual, expected)?;
         // Pages that come back are full of old numbers.
         same_bits("run again", &rig.play(&story)?, &actual)
     })
 }
 
 fn same_in_any_company(name: String, format: CacheFormat, shape: AttentionShape) -> Case {
-    Case::new(name, move |device| in_any_company(&rig(device, format, shape)?))
+    Case::new(name, move |device| in_any_company(&rig(device, format, shape)?, PAGE + 21))
 }
 
 /// One text gives the same bits in one step, in pieces, token by token, and beside other sequences.
-pub(super) fn in_any_company(rig: &Rig) -> Outcome<()> {
-    let text = text(3, PAGE + 21);
+pub(super) fn in_any_company(rig: &Rig, length: usize) -> Outcome<()> {
+    let text = text(3, length);
     let whole = rig.batch(&text)?;
     for piece in [1, 7, 32] {
         let mut story = vec![Act::Begin];

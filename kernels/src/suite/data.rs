@@ -1,6 +1,7 @@
 //! Numbers that are the same in every run, and weights made of them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Outcome;
 use crate::block::Format;
@@ -33,10 +34,16 @@ pub(super) fn weight(format: Format, rows: usize, columns: usize, values: &[f32]
     Weight::new(Bytes::new(Arc::new(bytes)), format, rows, columns).expect("shapes of the suite fit")
 }
 
+/// Weights by format, shape, seed and bits of their size: many cases use the same, and encoding takes longer than running.
+type Made = HashMap<(Format, usize, usize, usize, u32), Weight>;
+
 /// A weight of random values up to `size`.
 pub(super) fn matrix(format: Format, rows: usize, columns: usize, seed: usize, size: f32) -> Weight {
-    let values: Vec<f32> = random(seed, rows * columns).iter().map(|value| value * size).collect();
-    weight(format, rows, columns, &values)
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = made.get_or_insert_default().entry((format, rows, columns, seed, size.to_bits()));
+    let values = || -> Vec<f32> { random(seed, rows * columns).iter().map(|value| value * size).collect() };
+    entry.or_insert_with(|| weight(format, rows, columns, &values())).clone()
 }
 
 /// A vector of scales around 1.

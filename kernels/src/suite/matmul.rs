@@ -162,7 +162,7 @@ fn any_bits(format: Format) -> Weight {
         };
         for &float in floats {
             // f16 of 2^-3 to 2^5, either sign.
-            block[float + 1] = block[float + 1] & 0x83 | 0x30 + (block[float + 1] & 0x1c);
+            block[float + 1] = (block[float + 1] & 0x83) | (0x30 + (block[float + 1] & 0x1c));
         }
     }
     Weight::new(crate::tensor::Bytes::new(std::sync::Arc::new(bytes)), format, 33, 512).expect("whole blocks")

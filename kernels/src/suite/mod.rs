@@ -5,6 +5,7 @@
 //! that a device does not support are passed over.
 
 use std::error;
+use std::sync::OnceLock;
 
 use crate::device::Device;
 
@@ -20,8 +21,10 @@ mod rows;
 /// One sentence about devices.
 pub struct Case {
     name: String,
-    check: Box<dyn Fn(&dyn Device) -> Outcome<()> + Send + Sync>,
+    check: Check,
 }
+
+type Check = Box<dyn Fn(&dyn Device) -> Outcome<()> + Send + Sync>;
 
 /// What checks return; what goes wrong on the way is a failure of the device.
 type Outcome<T> = Result<T, Box<dyn error::Error>>;
@@ -45,12 +48,32 @@ impl Case {
     }
 }
 
+/// What the reference makes of a case, computed once for all devices of a process.
+#[derive(Default)]
+struct Expected(OnceLock<Rows>);
+
+/// What a device makes of a case: rows of numbers.
+type Rows = Vec<Vec<f32>>;
+
+impl Expected {
+    fn get(&self, compute: impl FnOnce() -> Outcome<Rows>) -> Outcome<&Rows> {
+        if let Some(rows) = self.0.get() {
+            return Ok(rows);
+        }
+        let rows = compute()?;
+        Ok(self.0.get_or_init(|| rows))
+    }
+}
+
 /// All cases, from the simplest on.
-pub fn cases() -> Vec<Case> {
-    [contract::cases(), rows::cases(), matmul::cases(), attention::cases(), layer::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+pub fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| {
+        [contract::cases(), rows::cases(), matmul::cases(), attention::cases(), layer::cases()]
+            .into_iter()
+            .flatten()
+            .collect()
+    })
 }
 
 /// Try all cases on `device`.

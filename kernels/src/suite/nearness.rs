@@ -41,8 +41,7 @@ impl Nearness {
             let size = (squares / expected.len() as f64).sqrt().max(self.typical);
             for (column, (&x, &y)) in actual.iter().zip(expected).enumerate() {
                 let difference = (f64::from(x) - f64::from(y)).abs();
-                // Written so that NaN fails.
-                if !(difference <= 6.0 * self.relative * size) {
+                if difference.is_nan() || difference > 6.0 * self.relative * size {
                     return Err(format!(
                         "row {row}, column {column} is {x}, not {y}, in a row of size {size:.3e}"
                     )
