@@ -56,18 +56,20 @@ impl Index {
         }
     }
 
-    /// The first half of [`find`](Self::find), which reads one slot.
+    /// The first half of [`find`](Self::find): reads one slot and does not look at it, so as not to wait for it.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Guess {
-        let slot = self.slots[(hash >> self.shift) as usize];
-        let hit = slot != 0 && slot & TAG == tag(hash);
-        Guess { hash, entry: hit.then(|| (slot & !TAG) - 1) }
+        Guess { hash, slot: self.slots[(hash >> self.shift) as usize] }
     }
 
     /// The second half of [`find`](Self::find).
     #[inline]
     pub(super) fn confirm(&self, guess: Guess, same: impl Fn(u32) -> bool) -> Option<u32> {
-        guess.entry.filter(|&entry| same(entry)).or_else(|| self.find(guess.hash, same))
+        let Guess { hash, slot } = guess;
+        if slot != 0 && slot & TAG == tag(hash) && same((slot & !TAG) - 1) {
+            return Some((slot & !TAG) - 1);
+        }
+        self.find(hash, same)
     }
 
     #[inline]
@@ -95,8 +97,8 @@ impl Index {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guess {
     hash: u64,
-    /// What is likely to be found.
-    entry: Option<u32>,
+    /// The first slot, where the entry is most likely.
+    slot: u32,
 }
 
 enum Probe {

@@ -5,6 +5,18 @@
 //! Text is taken as it is, without Unicode normalisation, and encoding takes O(n log n) at worst.
 //!
 //! Not here: chat templates, the choice of tokens, and when a session stops.
+//!
+//! # Why not the crate `tokenizers`
+//! Measured with version 0.23.2 (feature `unstable_wasm`) and the vocabulary of Llama 3 (128k tokens, 280k merges), as CPU
+//! time on two shared x86-64 server cores that were busy with other work too:
+//!
+//! | | `tokenizers`, native | here, native | here, wasm32 under Wasmtime |
+//! |---|---|---|---|
+//! | load | 210 ms | 44..61 ms | 55..72 ms |
+//! | 10 MB of prose and code | 3.7 s | 0.17 s | 0.26 s |
+//! | one word of 10 MB | | | 1.4 s |
+//!
+//! Both give the same tokens; this one also brings no regular-expression engine into the guest.
 
 mod bpe;
 mod index;
