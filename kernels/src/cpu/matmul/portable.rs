@@ -11,11 +11,16 @@ use crate::step::Step;
 
 /// 256 columns of a weight row (or fewer at its end): `weight = scale * quant - minimum`.
 pub(super) struct Unpacked {
-    quants: [i8; CHUNK],
+    pub(super) quants: [i8; CHUNK],
     /// Of every 16 columns; of every 32, in the first half, where [`Quants::HALVES`] is false.
-    scales: [f32; CHUNK / BLOCK * 2],
+    pub(super) scales: [f32; CHUNK / BLOCK * 2],
     /// Of every 32 columns; only where [`Quants::MINIMA`].
-    minima: [f32; CHUNK / BLOCK],
+    pub(super) minima: [f32; CHUNK / BLOCK],
+}
+
+impl Unpacked {
+    pub(super) const ZERO: Self =
+        Self { quants: [0; CHUNK], scales: [0.0; CHUNK / BLOCK * 2], minima: [0.0; CHUNK / BLOCK] };
 }
 
 /// A quantised format.
@@ -35,8 +40,7 @@ pub(super) trait Quants {
 /// As [`Kernels::multiply`](super::Kernels::multiply), with the sizes checked.
 pub(super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
     let tokens = product.tokens;
-    let mut weight =
-        Unpacked { quants: [0; CHUNK], scales: [0.0; CHUNK / BLOCK * 2], minima: [0.0; CHUNK / BLOCK] };
+    let mut weight = Unpacked::ZERO;
     for row in product.rows.clone() {
         let bytes = &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes];
         let mut sums = [0.0; Step::LIMIT];
@@ -198,6 +202,7 @@ impl Quants for Q4_0 {
     const HALVES: bool = false;
     const MINIMA: bool = false;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         for (block, bytes) in bytes.chunks_exact(18).enumerate() {
             to.scales[block] = half(bytes);
@@ -217,6 +222,7 @@ impl Quants for Q8_0 {
     const HALVES: bool = false;
     const MINIMA: bool = false;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         for (block, bytes) in bytes.chunks_exact(34).enumerate() {
             to.scales[block] = half(bytes);
@@ -228,6 +234,7 @@ impl Quants for Q8_0 {
 }
 
 /// Scales and minima of the eight groups of `Q4_K` and `Q5_K`, from the 16 bytes in front: two halves, then 6-bit numbers.
+#[inline(always)]
 fn unpack_scales(bytes: &[u8], to: &mut Unpacked) {
     let (scale, minimum) = (half(bytes), half(&bytes[2..]));
     let packed = &bytes[4..16];
@@ -251,6 +258,7 @@ impl Quants for Q4_K {
     const HALVES: bool = false;
     const MINIMA: bool = true;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         unpack_scales(bytes, to);
         for (bytes, quants) in bytes[16..].chunks_exact(32).zip(to.quants.chunks_exact_mut(64)) {
@@ -270,6 +278,7 @@ impl Quants for Q5_K {
     const HALVES: bool = false;
     const MINIMA: bool = true;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         unpack_scales(bytes, to);
         let high = &bytes[16..48];
@@ -292,6 +301,7 @@ impl Quants for Q6_K {
     const HALVES: bool = true;
     const MINIMA: bool = false;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         let scale = half(&bytes[208..]);
         for (to, &byte) in to.scales.iter_mut().zip(&bytes[192..208]) {

@@ -78,14 +78,16 @@ impl Rows {
         four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride)
     }
 
-    /// Bring as many bytes near as `bytes` of 16 rows are. Rows that are read together lie behind each other, so this walks
-    /// through memory in its order although the loads do not.
+    /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through four
+    /// parts of memory in their order, although the loads do not, and the hardware runs ahead of it.
     #[inline]
     fn prefetch(&self, offset: usize, bytes: usize) {
-        let ahead = self.start.wrapping_add(self.ahead + offset * LANES);
-        for line in (0..bytes * LANES).step_by(64) {
-            // SAFETY: advice, which does not read.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line).cast()) };
+        for four in (0..LANES).step_by(4) {
+            let ahead = self.row(four, 4 * offset).wrapping_add(self.ahead);
+            for line in (0..4 * bytes).step_by(64) {
+                // SAFETY: advice, which does not read.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast()) };
+            }
         }
     }
 
