@@ -18,7 +18,22 @@ pub enum Error {
     /// The work itself failed: storage, device, or numbers that are not finite.
     #[error("{0}")]
     Failed(String),
+    /// The host stopped the work.
+    #[error("the work was cancelled")]
+    Cancelled,
 }
 
 /// Result of everything in this crate that can meet a circumstance.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<wasm_chord_gguf::Error> for Error {
+    fn from(error: wasm_chord_gguf::Error) -> Self {
+        use wasm_chord_gguf::Error as Gguf;
+        let message = error.to_string();
+        match error {
+            Gguf::Read { .. } => Self::Failed(message),
+            Gguf::BigEndian { .. } | Gguf::Version { .. } => Self::Unsupported(message),
+            _ => Self::Malformed(message),
+        }
+    }
+}

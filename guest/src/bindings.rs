@@ -1,0 +1,16 @@
+//! The contract as Rust, generated from `wit/`: what the host offers as functions, what this guest offers as traits.
+
+#![expect(missing_docs, reason = "documented in wit/")]
+#![expect(clippy::undocumented_unsafe_blocks, reason = "generated; the contract of the canonical ABI")]
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "model",
+    pub_export_macro: true,
+});
+
+#[cfg(target_arch = "wasm32")]
+use crate::generation::Component;
+
+#[cfg(target_arch = "wasm32")]
+export!(Component with_types_in self);

@@ -1,0 +1,329 @@
+//! One conversation: its tokens, how far they were run, and how its answer goes on.
+
+use std::rc::Rc;
+
+use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure};
+use crate::bindings::wasm_chord::inference::tensors::Sequence;
+use crate::error::{Error, Result};
+use crate::model::{Model, from_failure};
+use crate::output::Output;
+use crate::sampler::{Sampler, Sampling};
+
+/// When to stop, counted from the last append.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Most tokens of an answer.
+    pub tokens: Option<u32>,
+    /// Texts that end it.
+    pub stop: Vec<String>,
+    /// Tokens that end it, besides the model's own.
+    pub stop_tokens: Vec<u32>,
+    /// Go on past the model's own end.
+    pub ignore_end: bool,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it, or a stop text or token came.
+    Stop,
+    /// The token limit was reached.
+    Length,
+    /// No position is left.
+    ContextFull,
+}
+
+/// What one session produced in a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The token; none if there was no room for it.
+    pub token: Option<u32>,
+    /// Text that became certain with it.
+    pub text: String,
+    /// Set once the answer has ended.
+    pub finish: Option<Finish>,
+}
+
+/// One conversation.
+pub struct Session {
+    model: Rc<Model>,
+    /// Positions that were run: keys and values of `tokens[..sequence.length()]`.
+    sequence: Sequence,
+    /// Everything appended and yielded.
+    tokens: Vec<u32>,
+    /// Logits of the token after the last, if all were run and none was drawn from them yet.
+    logits: Option<Vec<f32>>,
+    sampler: Sampler,
+    limits: Limits,
+    answer: Answer,
+}
+
+/// The state of an answer.
+#[derive(Clone)]
+struct Answer {
+    output: Output,
+    tokens: u32,
+    finish: Option<Finish>,
+}
+
+impl Answer {
+    fn new(limits: &Limits) -> Self {
+        Self { output: Output::new(&limits.stop), tokens: 0, finish: None }
+    }
+}
+
+impl Session {
+    /// An empty session.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for sampling that makes no sense.
+    pub fn new(model: &Rc<Model>, sampling: Sampling, limits: Limits) -> Result<Self> {
+        let sampler = Sampler::new(sampling, model.tokenizer.vocabulary_size())?;
+        let answer = Answer::new(&limits);
+        let (model, sequence) = (model.clone(), model.sequence());
+        Ok(Self { model, sequence, tokens: Vec::new(), logits: None, sampler, limits, answer })
+    }
+
+    /// Continue with a text; returns how many tokens were appended.
+    pub fn append(&mut self, text: &str, special: bool) -> usize {
+        let tokens = self.encode(text, special, self.tokens.is_empty());
+        self.extend(&tokens);
+        tokens.len()
+    }
+
+    /// Make a text the whole of the session; returns how many tokens are new.
+    pub fn rewrite(&mut self, text: &str, special: bool) -> usize {
+        let tokens = self.encode(text, special, true);
+        let common = tokens.iter().zip(&self.tokens).take_while(|(new, old)| new == old).count();
+        self.rewind(common);
+        self.extend(&tokens[common..]);
+        tokens.len() - common
+    }
+
+    /// Tokens of a text; one that opens a session begins with the token that the file wants there, once.
+    fn encode(&self, text: &str, special: bool, opens: bool) -> Vec<u32> {
+        let tokenizer = &self.model.tokenizer;
+        let mut tokens = tokenizer.encode(text, special);
+        if let Some(bos) = tokenizer.bos()
+            && opens
+            && tokenizer.adds_bos()
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
+        }
+        tokens
+    }
+
+    /// Continue with tokens as they are.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for one outside the vocabulary.
+    pub fn append_tokens(&mut self, tokens: &[u32]) -> Result<()> {
+        let vocabulary = self.model.tokenizer.vocabulary_size();
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(Error::InvalidRequest(format!("token {token} of a vocabulary of {vocabulary}")));
+        }
+        self.extend(tokens);
+        Ok(())
+    }
+
+    fn extend(&mut self, tokens: &[u32]) {
+        if !tokens.is_empty() {
+            self.tokens.extend_from_slice(tokens);
+            self.logits = None;
+        }
+        self.answer = Answer::new(&self.limits);
+    }
+
+    /// Tokens so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Whether it is one of `model`.
+    pub fn belongs_to(&self, model: &Rc<Model>) -> bool {
+        Rc::ptr_eq(&self.model, model)
+    }
+
+    /// Forget all but the first `length` tokens.
+    pub fn rewind(&mut self, length: usize) {
+        if length < self.tokens.len() {
+            self.tokens.truncate(length);
+            self.sequence.truncate(length as u32);
+            self.logits = None;
+        }
+        self.answer = Answer::new(&self.limits);
+    }
+
+    /// A second session with the same past.
+    pub fn fork(&self) -> Self {
+        Self {
+            model: self.model.clone(),
+            sequence: self.sequence.fork(),
+            tokens: self.tokens.clone(),
+            logits: self.logits.clone(),
+            sampler: self.sampler.clone(),
+            limits: self.limits.clone(),
+            answer: self.answer.clone(),
+        }
+    }
+
+    /// Logits of the next token, `(vocabulary)`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for an empty session, [`Error::OutOfMemory`] if the context is full.
+    pub fn logits(&mut self) -> Result<&[f32]> {
+        if self.run_pending()? {
+            return Err(Error::OutOfMemory("the context is full".into()));
+        }
+        Ok(self.logits.as_deref().expect("all tokens were run"))
+    }
+
+    /// Run what is pending; true if there is no room for it.
+    fn run_pending(&mut self) -> Result<bool> {
+        Ok(!run_pending(&mut [self])?.is_empty())
+    }
+
+    /// Draw the next token from the logits.
+    fn next(&mut self) -> Result<Event> {
+        let logits = self.logits.as_ref().expect("all tokens were run");
+        let token = self.sampler.sample(logits, &self.tokens)?;
+        self.tokens.push(token);
+        self.logits = None;
+        self.answer.tokens += 1;
+
+        let tokenizer = &self.model.tokenizer;
+        let ends = tokenizer.ends_generation(token) && !self.limits.ignore_end || self.limits.stop_tokens.contains(&token);
+        let (mut text, stopped) = if ends {
+            (String::new(), false)
+        } else {
+            self.answer.output.push(tokenizer.piece(token, false))
+        };
+        let finish = if ends || stopped {
+            Some(Finish::Stop)
+        } else if self.limits.tokens.is_some_and(|limit| self.answer.tokens >= limit) {
+            Some(Finish::Length)
+        } else {
+            None
+        };
+        if finish.is_some() && !stopped {
+            text.push_str(&self.answer.output.finish());
+        }
+        self.answer.finish = finish;
+        Ok(Event { token: Some(token), text, finish })
+    }
+
+    /// End the answer without a token.
+    fn end(&mut self, finish: Finish) -> Event {
+        let text = self.answer.output.finish();
+        self.answer.finish = Some(finish);
+        Event { token: None, text, finish: Some(finish) }
+    }
+}
+
+/// One batched step: each session runs what is pending and yields its next token, unless its answer has ended.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for an empty session, or what the host says. No session has yielded a token then.
+pub fn advance(sessions: &mut [&mut Session]) -> Result<Vec<Event>> {
+    let mut events: Vec<Option<Event>> = sessions
+        .iter_mut()
+        .map(|session| match session.answer.finish {
+            Some(finish) => Some(session.end(finish)),
+            None if session.limits.tokens == Some(0) => Some(session.end(Finish::Length)),
+            None => None,
+        })
+        .collect();
+
+    let going: Vec<usize> = (0..sessions.len()).filter(|&index| events[index].is_none()).collect();
+    let mut active: Vec<&mut Session> = sessions
+        .iter_mut()
+        .zip(&events)
+        .filter_map(|(session, event)| event.is_none().then_some(&mut **session))
+        .collect();
+    let full = run_pending(&mut active)?;
+
+    // Draw from all logits before anything is kept, so that one bad session does not cost another its token.
+    for session in &active {
+        if let Some(logits) = &session.logits {
+            session.sampler.check(logits)?;
+        }
+    }
+    for (index, session) in active.into_iter().enumerate() {
+        let event = if full.contains(&index) { session.end(Finish::ContextFull) } else { session.next()? };
+        events[going[index]] = Some(event);
+    }
+    Ok(events.into_iter().map(|event| event.expect("every session has its event")).collect())
+}
+
+/// Run what is pending in batched steps until every session has logits. Returns the indices of those without room.
+fn run_pending(sessions: &mut [&mut Session]) -> Result<Vec<usize>> {
+    let mut full = Vec::new();
+    for (index, session) in sessions.iter_mut().enumerate() {
+        if session.tokens.is_empty() {
+            return Err(Error::InvalidRequest("nothing was appended to the session".into()));
+        }
+        if session.logits.is_none() && session.sequence.length() as usize >= session.tokens.len() {
+            // All were run, but the logits are gone: the last token runs again.
+            session.sequence.truncate(session.tokens.len() as u32 - 1);
+        }
+        if session.tokens.len() > session.model.information.context as usize {
+            full.push(index);
+        }
+    }
+    loop {
+        let waiting: Vec<usize> = (0..sessions.len())
+            .filter(|index| sessions[*index].logits.is_none() && !full.contains(index))
+            .collect();
+        if waiting.is_empty() {
+            return Ok(full);
+        }
+        match run_step(sessions, &waiting) {
+            Ok(()) => {}
+            // Together they do not fit; one after the other, some may.
+            Err(Failure::CacheFull) => {
+                for index in waiting {
+                    match run_step(sessions, &[index]) {
+                        Ok(()) => {}
+                        Err(Failure::CacheFull) => full.push(index),
+                        Err(failure) => return Err(from_failure(failure)),
+                    }
+                }
+            }
+            Err(failure) => return Err(from_failure(failure)),
+        }
+    }
+}
+
+/// One step with as many pending tokens of the sessions `which` as fit, in their order.
+fn run_step(sessions: &mut [&mut Session], which: &[usize]) -> std::result::Result<(), Failure> {
+    let Some(&first) = which.first() else { return Ok(()) };
+    let model = sessions[first].model.clone();
+    let mut room = kernels::step_limit() as usize;
+    let mut continuations = Vec::new();
+    let mut complete = Vec::new();
+    for &index in which {
+        let session = &*sessions[index];
+        let pending = &session.tokens[session.sequence.length() as usize..];
+        let tokens = &pending[..pending.len().min(room)];
+        if tokens.is_empty() {
+            break;
+        }
+        room -= tokens.len();
+        let done = tokens.len() == pending.len();
+        if done {
+            complete.push(index);
+        }
+        continuations.push(Continuation {
+            sequence: &session.sequence,
+            tokens: tokens.to_vec(),
+            outputs: u32::from(done),
+        });
+    }
+    model.run(&continuations)?;
+    drop(continuations);
+    for (row, index) in complete.into_iter().enumerate() {
+        sessions[index].logits = Some(model.logits(row as u32));
+    }
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! The interface `kernels`: recorder, plan, step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use wasm_chord_kernels as kernels;
+use wasm_chord_kernels::{Plan, Recorder, Step, Tensor, Weight};
+use wasmtime::component::Resource;
+use wasmtime::{Result, bail};
+
+use super::View;
+use super::contract::kernels::{
+    Activation, AttentionShape, Continuation, Failure, Host, HostPlan, HostRecorder, HostStep, RopeLayout, Rotary,
+};
+use super::quota::Charge;
+use super::tensors::{OwnedCache, OwnedSequence, OwnedTensor};
+use crate::mapping;
+
+/// A recorder, with the charges of what its verbs use.
+#[derive(Default)]
+pub struct OpenRecorder {
+    recorder: Recorder,
+    charges: Vec<Arc<Charge>>,
+}
+
+/// A plan, with the charges of what it uses.
+pub struct OwnedPlan {
+    plan: Plan,
+    _charges: Vec<Arc<Charge>>,
+    /// Whether its weights were asked for or used already.
+    near: AtomicBool,
+}
+
+impl OpenRecorder {
+    fn hold(&mut self, charge: &Arc<Charge>) {
+        if !self.charges.iter().any(|held| Arc::ptr_eq(held, charge)) {
+            self.charges.push(charge.clone());
+        }
+    }
+}
+
+impl Host for View<'_> {
+    fn step_limit(&mut self) -> Result<u32> {
+        Ok(Step::LIMIT as u32)
+    }
+}
+
+type Handle<T> = Resource<T>;
+
+impl View<'_> {
+    /// Record a verb on tensors, the first of which is `out`. A shape that does not fit is a trap.
+    fn record<const N: usize>(
+        &mut self,
+        recorder: Handle<OpenRecorder>,
+        tensors: [&Handle<OwnedTensor>; N],
+        weights: [Option<&Handle<Weight>>; 2],
+        verb: impl FnOnce(&mut Recorder, [&Tensor; N], [Option<&Weight>; 2]) -> Result<(), kernels::ShapeError>,
+    ) -> Result<()> {
+        let mut owned = Vec::with_capacity(N);
+        for tensor in tensors {
+            owned.push(self.table.get(tensor)?.clone());
+        }
+        let [first, second] = weights.map(|weight| weight.map(|weight| self.table.get(weight).cloned()).transpose());
+        let weights = [first?, second?];
+        let open = self.table.get_mut(&recorder)?;
+        owned.iter().for_each(|tensor| open.hold(&tensor.charge));
+        let operands = std::array::from_fn(|index| &owned[index].tensor);
+        verb(&mut open.recorder, operands, [weights[0].as_ref(), weights[1].as_ref()])
+            .map_err(|error| wasmtime::format_err!("{error}"))
+    }
+}
+
+/// The weight that a verb cannot do without.
+const GIVEN: &str = "the weight is given";
+
+impl HostRecorder for View<'_> {
+    fn new(&mut self) -> Result<Handle<OpenRecorder>> {
+        Ok(self.table.push(OpenRecorder::default())?)
+    }
+
+    fn embed(&mut self, this: Handle<OpenRecorder>, out: Handle<OwnedTensor>, table: Handle<Weight>) -> Result<()> {
+        self.record(this, [&out], [Some(&table), None], |r, [out], [table, _]| r.embed(out, table.expect(GIVEN)))
+    }
+
+    fn rms_norm(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        scale: Handle<Weight>,
+        epsilon: f32,
+    ) -> Result<()> {
+        self.record(this, [&out, &x], [Some(&scale), None], |r, [out, x], [scale, _]| {
+            r.rms_norm(out, x, scale.expect(GIVEN), epsilon)
+        })
+    }
+
+    fn layer_norm(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        scale: Handle<Weight>,
+        bias: Option<Handle<Weight>>,
+        epsilon: f32,
+    ) -> Result<()> {
+        self.record(this, [&out, &x], [Some(&scale), bias.as_ref()], |r, [out, x], [scale, bias]| {
+            r.layer_norm(out, x, scale.expect(GIVEN), bias, epsilon)
+        })
+    }
+
+    fn matmul(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        weight: Handle<Weight>,
+        bias: Option<Handle<Weight>>,
+    ) -> Result<()> {
+        self.record(this, [&out, &x], [Some(&weight), bias.as_ref()], |r, [out, x], [weight, bias]| {
+            r.matmul(out, x, weight.expect(GIVEN), bias)
+        })
+    }
+
+    fn rope(&mut self, this: Handle<OpenRecorder>, x: Handle<OwnedTensor>, rotary: Rotary) -> Result<()> {
+        let rotary = kernels::Rotary {
+            layout: match rotary.layout {
+                RopeLayout::Adjacent => kernels::RopeLayout::Adjacent,
+                RopeLayout::Halves => kernels::RopeLayout::Halves,
+            },
+            head_size: rotary.head_size as usize,
+            frequencies: rotary.frequencies,
+            magnitude: rotary.magnitude,
+        };
+        self.record(this, [&x], [None, None], |r, [x], _| r.rope(x, &rotary))
+    }
+
+    fn attention(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        q: Handle<OwnedTensor>,
+        k: Handle<OwnedTensor>,
+        v: Handle<OwnedTensor>,
+        cache: Handle<OwnedCache>,
+        layer: u32,
+        shape: AttentionShape,
+    ) -> Result<()> {
+        let OwnedCache { cache, charge } = self.table.get(&cache)?.clone();
+        self.table.get_mut(&this)?.hold(&charge);
+        let shape = kernels::AttentionShape {
+            heads: shape.heads as usize,
+            kv_heads: shape.kv_heads as usize,
+            key_size: shape.key_size as usize,
+            value_size: shape.value_size as usize,
+            scale: shape.scale,
+            window: shape.window.map(|window| window as usize),
+            soft_cap: shape.soft_cap,
+        };
+        self.record(this, [&out, &q, &k, &v], [None, None], |r, [out, q, k, v], _| {
+            r.attention(out, q, k, v, &cache, layer as usize, &shape)
+        })
+    }
+
+    fn gate(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        gate: Handle<OwnedTensor>,
+        up: Handle<OwnedTensor>,
+        activation: Activation,
+    ) -> Result<()> {
+        self.record(this, [&out, &gate, &up], [None, None], |r, [out, gate, up], _| {
+            r.gate(out, gate, up, activation.into())
+        })
+    }
+
+    fn activate(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        activation: Activation,
+    ) -> Result<()> {
+        self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.activate(out, x, activation.into()))
+    }
+
+    fn add(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        y: Handle<OwnedTensor>,
+    ) -> Result<()> {
+        self.record(this, [&out, &x, &y], [None, None], |r, [out, x, y], _| r.add(out, x, y))
+    }
+
+    fn multiply(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        y: Handle<OwnedTensor>,
+    ) -> Result<()> {
+        self.record(this, [&out, &x, &y], [None, None], |r, [out, x, y], _| r.multiply(out, x, y))
+    }
+
+    fn scale(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+        factor: f32,
+        soft_cap: Option<f32>,
+    ) -> Result<()> {
+        self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.scale(out, x, factor, soft_cap))
+    }
+
+    fn select(&mut self, this: Handle<OpenRecorder>, out: Handle<OwnedTensor>, x: Handle<OwnedTensor>) -> Result<()> {
+        self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.select(out, x))
+    }
+
+    fn finish(&mut self, recorder: Handle<OpenRecorder>) -> Result<Result<Handle<OwnedPlan>, Failure>> {
+        let OpenRecorder { recorder, charges } = self.table.delete(recorder)?;
+        match Plan::new(&*self.context.device, recorder.finish()) {
+            Ok(plan) => {
+                let plan = OwnedPlan { plan, _charges: charges, near: AtomicBool::new(false) };
+                Ok(Ok(self.table.push(plan)?))
+            }
+            Err(error) => Ok(Err(Failure::Device(error.to_string()))),
+        }
+    }
+
+    fn drop(&mut self, handle: Handle<OpenRecorder>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl HostPlan for View<'_> {
+    fn prefetch(&mut self, this: Handle<OwnedPlan>) -> Result<()> {
+        let plan = self.table.get(&this)?;
+        if !plan.near.swap(true, Ordering::Relaxed) {
+            plan.plan.recording().weights().for_each(|weight| mapping::will_need(weight.bytes()));
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, this: Handle<OwnedPlan>, step: Handle<Step>) -> Result<Result<(), Failure>> {
+        let begun = Instant::now();
+        let plan = self.table.get(&this)?;
+        let step = self.table.get(&step)?;
+        let result = self.context.watch.during_kernel(|cancel| plan.plan.run(step, cancel));
+        plan.near.store(true, Ordering::Relaxed);
+        // A page that vanished shows only after it was read.
+        let result = result.and_then(|()| self.context.space.check().map_err(|error| error.into()));
+        self.context.work += begun.elapsed();
+        failure(result)
+    }
+
+    fn drop(&mut self, handle: Handle<OwnedPlan>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl HostStep for View<'_> {
+    fn begin(&mut self, continuations: Vec<Continuation>) -> Result<Result<Handle<Step>, Failure>> {
+        let begun = Instant::now();
+        let mut sequences: Vec<OwnedSequence> = Vec::with_capacity(continuations.len());
+        for continuation in &continuations {
+            let sequence = self.table.get(&continuation.sequence)?;
+            if sequences.iter().any(|other| other.is(sequence)) {
+                bail!("step: a sequence comes twice");
+            }
+            sequences.push(sequence.clone());
+        }
+        let mut locked: Vec<_> = sequences.iter().map(OwnedSequence::lock).collect();
+        let mut parts: Vec<_> = locked
+            .iter_mut()
+            .zip(&continuations)
+            .map(|(sequence, continuation)| kernels::Continuation {
+                sequence,
+                tokens: &continuation.tokens,
+                outputs: continuation.outputs as usize,
+            })
+            .collect();
+        let step = Step::begin(&mut parts);
+        drop(parts);
+        drop(locked);
+        let step = match failure(step)? {
+            Ok(step) => Ok(self.table.push(step)?),
+            Err(failure) => Err(failure),
+        };
+        self.context.work += begun.elapsed();
+        Ok(step)
+    }
+
+    fn drop(&mut self, handle: Handle<Step>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+/// Circumstances go to the guest; misuse is its bug and traps.
+fn failure<T>(result: Result<T, kernels::Failure>) -> Result<Result<T, Failure>> {
+    match result {
+        Ok(done) => Ok(Ok(done)),
+        Err(kernels::Failure::CacheFull) => Ok(Err(Failure::CacheFull)),
+        Err(kernels::Failure::Storage(message)) => Ok(Err(Failure::Storage(message))),
+        Err(kernels::Failure::Device(message)) => Ok(Err(Failure::Device(message))),
+        Err(kernels::Failure::Cancelled) => Ok(Err(Failure::Cancelled)),
+        Err(kernels::Failure::Misuse(message)) => bail!("{message}"),
+    }
+}
+
+impl From<crate::space::AccessError> for kernels::Failure {
+    fn from(error: crate::space::AccessError) -> Self {
+        match error {
+            crate::space::AccessError::OutOfRange(address) => {
+                Self::Storage(format!("address {address} lies outside the file"))
+            }
+            crate::space::AccessError::Damaged(message) => Self::Storage(message),
+        }
+    }
+}
+
+impl From<Activation> for kernels::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::GeluTanh => Self::GeluTanh,
+            Activation::GeluQuick => Self::GeluQuick,
+            Activation::Relu => Self::Relu,
+            Activation::ReluSquared => Self::ReluSquared,
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Tanh => Self::Tanh,
+        }
+    }
+}
