@@ -88,7 +88,7 @@ impl Work {
                 for kv_head in 0..shape.kv_heads {
                     let room = (PARTIALS - partials) / size;
                     let pieces = if room < chunks.len() { 1 } else { wanted.min(chunks.len()) };
-                    let unit = (pieces > 1).then(|| Unit {
+                    let unit = (pieces > 1).then_some(Unit {
                         number: self.done.len(),
                         partials,
                         first_chunk: chunks.start,
@@ -446,7 +446,7 @@ mod bodies {
     /// `QUERIES` queries, with `QUERIES * VECTORS` sums in registers.
     #[inline(always)]
     unsafe fn tile<L: Lanes, const QUERIES: usize, const VECTORS: usize>(block: &Block, first: usize) {
-        let Block { key_size, value_size, visible, .. } = *block;
+        let Block { key_size, value_size, .. } = *block;
         let mut weights = [[0.0f32; PAGE]; QUERIES];
         let mut corrections = [0.0f32; QUERIES];
         // SAFETY: see the module.
@@ -533,7 +533,6 @@ mod bodies {
                 }
             }
         }
-        let _ = visible;
     }
 
     /// Turn products into weights relative to the largest score so far, of which `total` and what is returned keep account: what

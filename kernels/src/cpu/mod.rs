@@ -8,8 +8,8 @@ mod plan;
 mod program;
 
 mod attention;
-pub mod matmul;
 mod math;
+pub mod matmul;
 
 pub(crate) mod isa;
 mod lanes;
@@ -47,10 +47,12 @@ struct Shared {
     math: math::Math,
     attention: attention::Kernels,
     scratch: Mutex<program::Scratch>,
-    /// By number and preparations; programs take turns, so they share them.
-    activations: Mutex<Vec<(usize, Vec<Preparation>, Weak<Activations>)>>,
+    activations: Mutex<Vec<Lent>>,
     angles: Mutex<Vec<Weak<program::Angles>>>,
 }
+
+/// Prepared activations that programs use, with their number and preparations; programs take turns, so they share them.
+struct Lent(usize, Vec<Preparation>, Weak<Activations>);
 
 impl Cpu {
     /// A device of so many threads, the caller's among them; as many as there are physical cores if `None`.
@@ -112,16 +114,17 @@ impl Shared {
         preparations: &[Preparation],
     ) -> Result<Arc<Activations>, Error> {
         let mut all = self.activations.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(.., activations)| activations.strong_count() > 0);
-        let fitting = all.iter().find_map(|(other, others, activations)| {
+        all.retain(|Lent(.., activations)| activations.strong_count() > 0);
+        let fitting = all.iter().find_map(|Lent(other, others, activations)| {
             let activations = activations.upgrade()?;
-            (*other == number && others == preparations && activations.columns() >= columns).then_some(activations)
+            (*other == number && others == preparations && activations.columns() >= columns)
+                .then_some(activations)
         });
         if let Some(activations) = fitting {
             return Ok(activations);
         }
         let activations = Arc::new(Activations::new(columns, preparations)?);
-        all.push((number, preparations.to_vec(), Arc::downgrade(&activations)));
+        all.push(Lent(number, preparations.to_vec(), Arc::downgrade(&activations)));
         Ok(activations)
     }
 

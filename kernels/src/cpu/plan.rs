@@ -73,14 +73,14 @@ struct MatmulDraft {
     x: Tensor,
     segments: Vec<Segment>,
     /// Tensors that its items write.
-    written: Vec<Written>,
+    written: Vec<Placed>,
     /// Tensors made before that its operations read, and where.
-    read: Vec<Written>,
+    read: Vec<Placed>,
 }
 
 /// A tensor whose first column lies at a column of a segment.
 #[derive(Clone)]
-struct Written {
+struct Placed {
     tensor: Tensor,
     segment: usize,
     column: usize,
@@ -217,8 +217,8 @@ impl Planner<'_> {
                 return;
             }
             Some(Draft::Matmul(matmul)) if fuse => match matmul.join(node) {
-                Ok(()) => return,
-                Err(operation) => operation,
+                None => return,
+                Some(operation) => operation,
             },
             _ => node.operation,
         };
@@ -247,8 +247,13 @@ impl Planner<'_> {
                 matmul.add(segment, out)
             }
             _ => {
-                let (written, read) = (Vec::new(), Vec::new());
-                let mut matmul = MatmulDraft { selected, x: x.clone(), segments: Vec::new(), written, read };
+                let mut matmul = MatmulDraft {
+                    selected,
+                    x: x.clone(),
+                    segments: Vec::new(),
+                    written: Vec::new(),
+                    read: Vec::new(),
+                };
                 matmul.add(segment, out);
                 self.stages.push(Draft::Matmul(matmul));
             }
@@ -336,23 +341,21 @@ impl MatmulDraft {
 
     fn add(&mut self, segment: Segment, out: &Tensor) {
         self.segments.push(segment);
-        self.written.push(Written { tensor: out.clone(), segment: self.segments.len() - 1, column: 0 });
+        self.written.push(Placed { tensor: out.clone(), segment: self.segments.len() - 1, column: 0 });
     }
 
     /// Run the operation in the items that make its operands, or give it back.
-    fn join(&mut self, node: Node<'_>) -> Result<(), Operation> {
-        match self.place(&node) {
-            Some((segments, column, granule)) => {
-                let segment = self.merge(segments);
-                self.segments[segment].granule = granule;
-                self.segments[segment].operations.push((node.operation, column));
-                let here = |tensor: &Tensor| Written { tensor: tensor.clone(), segment, column };
-                self.written.extend(node.out.map(here));
-                self.read.extend(node.inputs.into_iter().map(here));
-                Ok(())
-            }
-            None => Err(node.operation),
-        }
+    fn join(&mut self, node: Node<'_>) -> Option<Operation> {
+        let Some((segments, column, granule)) = self.place(&node) else {
+            return Some(node.operation);
+        };
+        let segment = self.merge(segments);
+        self.segments[segment].granule = granule;
+        self.segments[segment].operations.push((node.operation, column));
+        let here = |tensor: &Tensor| Placed { tensor: tensor.clone(), segment, column };
+        self.written.extend(node.out.map(here));
+        self.read.extend(node.inputs.into_iter().map(here));
+        None
     }
 
     /// The segments that make the node's operands, the column of theirs where it begins, and how they must be cut then.
@@ -383,7 +386,7 @@ impl MatmulDraft {
         }
         // What it writes beside the segments' own columns, no other item may read.
         if let Some(out) = node.out {
-            let disturbs = |read: &Written| {
+            let disturbs = |read: &Placed| {
                 read.tensor.overlaps(out)
                     && !(read.tensor.is(out) && segments.contains(&read.segment) && read.column == column)
             };
