@@ -20,7 +20,8 @@ fn main() {
     let wanted = arguments.next();
     let columns: usize =
         arguments.next().map_or(2048, |columns| columns.parse().expect("a number of columns"));
-    let memory: Vec<u8> = (0..MEMORY).map(|index| (index as u8).wrapping_mul(37) & 0xbf).collect();
+    // Small normal numbers in every format.
+    let memory: Vec<u8> = (0..MEMORY).map(|index| (index as u8).wrapping_mul(37) & 0x1f | 0x20).collect();
 
     let isa = Speed::new(1, columns, 1).instruction_set();
     println!("{isa}, {columns} columns, one thread");

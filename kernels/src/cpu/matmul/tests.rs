@@ -202,10 +202,10 @@ fn zero_scales_and_zero_activations_give_zero() {
 fn outputs_do_not_depend_on_tokens_rows_or_neighbours() {
     for isa in isas() {
         for format in Format::ALL {
-            let case = Case::random(format, 69, 768, 70);
+            let case = Case::random(format, 69, 512, 70);
             let all = case.run(isa, 0..69, &case.x);
-            for tokens in [1, 2, 3, 4, 5, 6, 7, 13, 64] {
-                for start in [0, 1, 70 - tokens] {
+            for tokens in [1, 2, 3, 4, 5, 6, 13] {
+                for start in [0, 70 - tokens] {
                     for rows in [0..69, 0..1, 31..33, 5..69, 68..69] {
                         let some = case.run(isa, rows.clone(), &case.x[start..start + tokens]);
                         for (all, some) in all[start..].iter().zip(&some) {

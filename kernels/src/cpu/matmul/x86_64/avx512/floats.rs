@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::super::super::Product;
-use super::{LANES, lanes_below};
+use super::{LANES, NEAR, lanes_below};
 
 /// Rows at once with one token: so many streams from memory.
 const STREAMS: usize = 8;
@@ -41,15 +41,20 @@ pub(in super::super::super) unsafe fn multiply_floats<F: Floats>(product: &Produ
             }
             return;
         }
-        for row in rows.step_by(ROWS) {
-            for token in (0..product.tokens).step_by(TOKENS) {
-                match product.tokens - token {
-                    1 => tile::<F, ROWS, 1>(product, row, token),
-                    2 => tile::<F, ROWS, 2>(product, row, token),
-                    3 => tile::<F, ROWS, 3>(product, row, token),
-                    4 => tile::<F, ROWS, 4>(product, row, token),
-                    5 => tile::<F, ROWS, 5>(product, row, token),
-                    _ => tile::<F, ROWS, TOKENS>(product, row, token),
+        // As many tokens as stay in the L2 cache while all rows pass by.
+        let most = (NEAR / (4 * product.columns)).max(1).next_multiple_of(TOKENS);
+        for start in (0..product.tokens).step_by(most) {
+            let end = product.tokens.min(start + most);
+            for row in rows.clone().step_by(ROWS) {
+                for token in (start..end).step_by(TOKENS) {
+                    match end - token {
+                        1 => tile::<F, ROWS, 1>(product, row, token),
+                        2 => tile::<F, ROWS, 2>(product, row, token),
+                        3 => tile::<F, ROWS, 3>(product, row, token),
+                        4 => tile::<F, ROWS, 4>(product, row, token),
+                        5 => tile::<F, ROWS, 5>(product, row, token),
+                        _ => tile::<F, ROWS, TOKENS>(product, row, token),
+                    }
                 }
             }
         }

@@ -13,6 +13,7 @@ mod floats;
 mod unpack;
 
 use std::arch::x86_64::*;
+use std::array;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -33,6 +34,9 @@ const TILES: usize = 2;
 /// Tokens that share a load of weights: with two tiles, 12 integer and 12 float sums in 32 registers.
 const TOKENS: usize = 6;
 
+/// Bytes of activations that are used by row after row: what may stay in the L2 cache.
+const NEAR: usize = 768 << 10;
+
 /// The sums of one token: (tiles, rows).
 type Sums = [__m512; TILES];
 
@@ -47,43 +51,76 @@ struct Tile {
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, on a machine with AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(in super::super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
-    let tokens = product.tokens;
+    // SAFETY: the same contract.
+    unsafe { if product.tokens == 1 { multiply_one::<F>(product) } else { multiply_many::<F>(product) } }
+}
+
+/// # Safety
+/// As [`multiply_quants`], with one token.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply_one<F: Quants>(product: &Product<'_>) {
+    let mut rest = product.rows.clone();
+    while !rest.is_empty() {
+        let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, &mut rest));
+        let mut sums = [_mm512_setzero_ps(); TILES];
+        for index in 0..product.columns.div_ceil(CHUNK) {
+            let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+            // SAFETY: nobody writes the activations meanwhile.
+            let x = unsafe { &*product.activations.chunks(index, 1) };
+            // SAFETY: the rows have a chunk of so many blocks there.
+            unsafe { accumulate_one::<F>(&rows, index * F::BYTES, blocks, x, &mut sums) };
+        }
+        // SAFETY: the caller may write the elements of `product.rows`.
+        unsafe { store(product, 0, &rows, &sums) };
+    }
+}
+
+/// # Safety
+/// As [`multiply_quants`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply_many<F: Quants>(product: &Product<'_>) {
     // SAFETY: all bits are numbers.
     let mut tiles: [Tile; TILES] = unsafe { MaybeUninit::zeroed().assume_init() };
     let mut sums = [const { MaybeUninit::<Sums>::uninit() }; Step::LIMIT];
-    let mut rest = product.rows.clone();
-    while !rest.is_empty() {
-        let sums: &mut [Sums] = {
-            let sums = &mut sums[..tokens];
+    let chunks = product.columns.div_ceil(CHUNK);
+    let most = (NEAR / (chunks * size_of::<Chunk>())).max(1).next_multiple_of(TOKENS);
+    for token in (0..product.tokens).step_by(most) {
+        let sums = &mut sums[..most.min(product.tokens - token)];
+        let mut rest = product.rows.clone();
+        while !rest.is_empty() {
             sums.fill(MaybeUninit::new([_mm512_setzero_ps(); TILES]));
             // SAFETY: just written.
-            unsafe { sums.assume_init_mut() }
-        };
-        let rows: [Rows; TILES] = std::array::from_fn(|_| Rows::next(product, &mut rest));
-        for index in 0..product.columns.div_ceil(CHUNK) {
-            let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
-            let chunks = product.activations.chunks(index, tokens).cast_const();
-            let offset = index * F::BYTES;
-            // SAFETY: the rows have a chunk of so many blocks there, and nobody writes the chunks of activations meanwhile.
-            unsafe {
-                match sums {
-                    [sums] => accumulate_one::<F>(&rows, offset, blocks, &*chunks, sums),
-                    _ => {
-                        for (Tile { quants, scales }, rows) in tiles.iter_mut().zip(&rows) {
-                            F::unpack(rows, offset, blocks, scales, &mut Store(quants));
-                        }
-                        accumulate_many::<F>(&tiles, blocks, chunks, sums);
-                    }
+            let sums = unsafe { sums.assume_init_mut() };
+            let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, &mut rest));
+            for index in 0..chunks {
+                let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+                for (Tile { quants, scales }, rows) in tiles.iter_mut().zip(&rows) {
+                    // SAFETY: the rows have a chunk of so many blocks there.
+                    unsafe { F::unpack(rows, index * F::BYTES, blocks, scales, &mut Store(quants)) };
                 }
+                let x = product.activations.chunks(index, product.tokens).wrapping_add(token);
+                // SAFETY: there is a chunk for each of these tokens, and nobody writes them meanwhile.
+                unsafe { accumulate_many::<F>(&tiles, blocks, x, sums) };
+            }
+            for (index, sums) in sums.iter().enumerate() {
+                // SAFETY: the caller may write the elements of `product.rows`.
+                unsafe { store(product, token + index, &rows, sums) };
             }
         }
-        for (token, sums) in sums.iter().enumerate() {
-            for (rows, &sums) in rows.iter().zip(sums) {
-                let out = product.out.wrapping_add(token * product.out_stride + rows.first);
-                // SAFETY: the caller may write the elements of `product.rows`, and the mask leaves no others.
-                unsafe { _mm512_mask_storeu_ps(out, rows.mask, sums) };
-            }
-        }
+    }
+}
+
+/// Write the sums of one token where the wanted ones of `rows` belong.
+///
+/// # Safety
+/// These elements may be written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn store(product: &Product<'_>, token: usize, rows: &[Rows; TILES], sums: &Sums) {
+    for (rows, &sums) in rows.iter().zip(sums) {
+        let out = product.out.wrapping_add(token * product.out_stride + rows.first);
+        // SAFETY: the mask leaves the wanted rows only.
+        unsafe { _mm512_mask_storeu_ps(out, rows.mask, sums) };
     }
 }
 
@@ -99,8 +136,9 @@ unsafe fn accumulate_many<F: Quants>(
     x: *const Chunk,
     sums: &mut [Sums],
 ) {
-    for (part, sums) in sums.chunks_mut(TOKENS).enumerate() {
-        let x = x.wrapping_add(part * TOKENS);
+    let most = if F::HALVES { 4 } else { TOKENS };
+    for (part, sums) in sums.chunks_mut(most).enumerate() {
+        let x = x.wrapping_add(part * most);
         // SAFETY: from `x` on there are as many chunks as `sums`.
         unsafe {
             match sums.len() {
@@ -133,7 +171,7 @@ unsafe fn accumulate<F: Quants, const T: usize>(
     sums: &mut [Sums],
 ) {
     // SAFETY: as the caller says.
-    let x: [&Chunk; T] = std::array::from_fn(|token| unsafe { &*x.add(token) });
+    let x: [&Chunk; T] = array::from_fn(|token| unsafe { &*x.add(token) });
     let sums: &mut [Sums; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
     let mut sum = *sums;
     for block in 0..blocks {
@@ -172,8 +210,7 @@ unsafe fn accumulate_one<F: Quants>(
 ) {
     for (rows, sum) in rows.iter().zip(sums) {
         let mut scales = Scales { scales: [_mm512_setzero_ps(); _], minima: [_mm512_setzero_ps(); _] };
-        let mut dot =
-            Dot::<F> { x, sums: std::array::from_fn(|part| start::<F>(x, part)), format: PhantomData };
+        let mut dot = Dot::<F> { x, sums: array::from_fn(|part| start::<F>(x, part)), format: PhantomData };
         // SAFETY: as the caller says.
         unsafe { F::unpack(rows, offset, blocks, &mut scales, &mut dot) };
         for block in 0..blocks {
@@ -246,9 +283,9 @@ fn dot<F: Quants, const T: usize>(
     x: [&Chunk; T],
 ) -> [[__m512i; TILES]; T] {
     let steps = BLOCK / 4 / parts::<F>();
-    let mut sums: [[__m512i; TILES]; T] = std::array::from_fn(|token| [start::<F>(x[token], part); TILES]);
+    let mut sums: [[__m512i; TILES]; T] = array::from_fn(|token| [start::<F>(x[token], part); TILES]);
     for step in part * steps..(part + 1) * steps {
-        let weights: [__m512i; TILES] = std::array::from_fn(|tile| tiles[tile].quants[step]);
+        let weights: [__m512i; TILES] = array::from_fn(|tile| tiles[tile].quants[step]);
         for token in 0..T {
             let quants = four(x[token], step);
             for tile in 0..TILES {

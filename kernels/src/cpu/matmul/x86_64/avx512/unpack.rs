@@ -121,7 +121,7 @@ impl Rows {
         // SAFETY: as the caller says.
         let row = |lane: usize| unsafe { _mm256_loadu_si256(self.row(lane, offset).cast()) };
         let pair = |lane: usize| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(row(lane)), row(lane + 4));
-        let low = transpose(array::from_fn(|i| pair(i)));
+        let low = transpose(array::from_fn(pair));
         let high = transpose(array::from_fn(|i| pair(i + 8)));
         array::from_fn(|i| match i / 4 {
             0 => _mm512_shuffle_i32x4::<0b10_00_10_00>(low[i], high[i]),
@@ -129,23 +129,25 @@ impl Rows {
         })
     }
 
-    /// The four bytes at `offset` of every row.
+    /// The four bytes at `offset` of every row. Faster than a gather.
     ///
     /// # Safety
     /// The rows have these bytes.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn gather(&self, offset: usize) -> __m512i {
-        let start = self.start.wrapping_add(offset).cast();
-        let stride = _mm512_set1_epi64(self.stride as i64);
-        let low = _mm512_mullox_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), stride);
-        let high = _mm512_add_epi64(low, _mm512_slli_epi64::<3>(stride));
+    unsafe fn load_4(&self, offset: usize) -> __m512i {
         // SAFETY: as the caller says.
-        unsafe {
-            let low = _mm512_i64gather_epi32::<1>(low, start);
-            let high = _mm512_i64gather_epi32::<1>(high, start);
-            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-        }
+        let row = |lane: usize| unsafe { self.row(lane, offset).cast::<i32>().read_unaligned() };
+        let four = |lane: usize| {
+            let rows = _mm_cvtsi32_si128(row(lane));
+            let rows = _mm_insert_epi32::<1>(rows, row(lane + 1));
+            let rows = _mm_insert_epi32::<2>(rows, row(lane + 2));
+            _mm_insert_epi32::<3>(rows, row(lane + 3))
+        };
+        let rows = _mm512_castsi128_si512(four(0));
+        let rows = _mm512_inserti32x4::<1>(rows, four(4));
+        let rows = _mm512_inserti32x4::<2>(rows, four(8));
+        _mm512_inserti32x4::<3>(rows, four(12))
     }
 }
 
@@ -246,7 +248,7 @@ impl Quants for Q4_0 {
         for block in 0..blocks {
             let offset = offset + block * 18;
             // SAFETY: as the caller says.
-            let (scale, packed) = unsafe { (rows.gather(offset), rows.load_16(offset + 2)) };
+            let (scale, packed) = unsafe { (rows.load_4(offset), rows.load_16(offset + 2)) };
             scales.scales[block] = _mm512_mul_ps(halves(scale), _mm512_set1_ps(1.0 / 16.0));
             for (i, packed) in packed.into_iter().enumerate() {
                 // SAFETY: as the caller says.
@@ -272,7 +274,7 @@ impl Quants for Q8_0 {
         for block in 0..blocks {
             let offset = offset + block * 34;
             // SAFETY: as the caller says.
-            let (scale, signed) = unsafe { (rows.gather(offset), rows.load_32(offset + 2)) };
+            let (scale, signed) = unsafe { (rows.load_4(offset), rows.load_32(offset + 2)) };
             scales.scales[block] = halves(scale);
             for (i, signed) in signed.into_iter().enumerate() {
                 // SAFETY: as the caller says.
@@ -353,7 +355,7 @@ impl Quants for Q6_K {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn unpack(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales, take: &mut impl Take) {
         // SAFETY: as the caller says; the scale is the last two bytes of the block, read with two before it.
-        let (scale, packed) = unsafe { (rows.gather(offset + 206), rows.load_16(offset + 192)) };
+        let (scale, packed) = unsafe { (rows.load_4(offset + 206), rows.load_16(offset + 192)) };
         let scale = _mm512_mul_ps(halves(_mm512_srli_epi32::<16>(scale)), _mm512_set1_ps(0.25));
         for group in 0..16 {
             let left = _mm512_sllv_epi32(packed[group / 4], _mm512_set1_epi32(24 - 8 * (group as i32 % 4)));
