@@ -53,13 +53,7 @@ impl contract::GuestModel for LoadedModel {
     }
 
     fn render(&self, conversation: contract::Conversation) -> Result<String, contract::Error> {
-        let request = request(&self.0, &conversation)?;
-        let text = match &conversation.template {
-            contract::Template::FromFile => self.0.with_template(|template| template.render(&request)),
-            contract::Template::Named(name) => Template::named(name)?.render(&request),
-            contract::Template::Source(source) => Template::new(source)?.render(&request),
-        };
-        Ok(text?)
+        Ok(render(&self.0, &conversation, str::to_owned)?)
     }
 
     fn session(
@@ -89,8 +83,11 @@ impl contract::GuestSession for OpenSession {
         Ok(self.0.borrow_mut().append(&text, special) as u32)
     }
 
-    fn rewrite(&self, text: String, special: bool) -> Result<u32, contract::Error> {
-        Ok(self.0.borrow_mut().rewrite(&text, special) as u32)
+    fn converse(&self, conversation: contract::Conversation) -> Result<u32, contract::Error> {
+        let mut session = self.0.borrow_mut();
+        let model = session.model().clone();
+        let text = render(&model, &conversation, |text| model.tokenizer.guard(text))?;
+        Ok(session.rewrite(&text) as u32)
     }
 
     fn append_tokens(&self, tokens: Vec<u32>) -> Result<(), contract::Error> {
@@ -114,8 +111,26 @@ impl contract::GuestSession for OpenSession {
     }
 }
 
+/// Render a conversation, the texts of its messages passed through `content`.
+fn render(
+    model: &Model,
+    conversation: &contract::Conversation,
+    content: impl Fn(&str) -> String,
+) -> Result<String, Error> {
+    let request = request(model, conversation, content)?;
+    match &conversation.template {
+        contract::Template::FromFile => model.with_template(|template| template.render(&request)),
+        contract::Template::Named(name) => Template::named(name)?.render(&request),
+        contract::Template::Source(source) => Template::new(source)?.render(&request),
+    }
+}
+
 /// A conversation as templates see it.
-fn request(model: &Model, conversation: &contract::Conversation) -> Result<Request, Error> {
+fn request(
+    model: &Model,
+    conversation: &contract::Conversation,
+    content: impl Fn(&str) -> String,
+) -> Result<Request, Error> {
     let object = |what: &str, json: &Option<String>| match json {
         None => Ok(serde_json::Map::new()),
         Some(json) => serde_json::from_str(json)
@@ -124,12 +139,16 @@ fn request(model: &Model, conversation: &contract::Conversation) -> Result<Reque
     let messages = conversation.messages.iter().map(|message| {
         let mut fields = serde_json::Map::new();
         fields.insert("role".into(), message.role.clone().into());
-        fields.insert("content".into(), message.content.clone().into());
-        fields.extend(object("the extra of a message", &message.extra)?);
+        fields.insert("content".into(), content(&message.content).into());
+        for (name, value) in object("the extra of a message", &message.extra)? {
+            fields.insert(name, map_texts(value, &content));
+        }
         Ok(serde_json::Value::Object(fields))
     });
     let messages = serde_json::Value::Array(messages.collect::<Result<_, Error>>()?);
-    let mut variables = object("the variables of a conversation", &conversation.variables)?;
+    let variables = object("the variables of a conversation", &conversation.variables)?;
+    let mut variables: serde_json::Map<_, _> =
+        variables.into_iter().map(|(name, value)| (name, map_texts(value, &content))).collect();
     let tools = variables.remove("tools");
     Ok(Request {
         messages,
@@ -139,6 +158,19 @@ fn request(model: &Model, conversation: &contract::Conversation) -> Result<Reque
         special_tokens: special_tokens(&model.tokenizer),
         now: conversation.now,
     })
+}
+
+/// A JSON value, its texts passed through `content`.
+fn map_texts(value: serde_json::Value, content: &impl Fn(&str) -> String) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => content(&text).into(),
+        Value::Array(values) => values.into_iter().map(|value| map_texts(value, content)).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, map_texts(value, content))).collect::<serde_json::Map<_, _>>().into()
+        }
+        other => other,
+    }
 }
 
 /// Special tokens under the names that templates know them by.

@@ -91,9 +91,10 @@ impl Session {
         tokens.len()
     }
 
-    /// Make a text the whole of the session; returns how many tokens are new.
-    pub fn rewrite(&mut self, text: &str, special: bool) -> usize {
-        let tokens = self.encode(text, special, true);
+    /// Make a rendered conversation, its messages [guarded](crate::tokenizer::Tokenizer::guard), the whole of the session; returns
+    /// how many tokens are new.
+    pub fn rewrite(&mut self, text: &str) -> usize {
+        let tokens = self.encode(text, true, true);
         let common = tokens.iter().zip(&self.tokens).take_while(|(new, old)| new == old).count();
         self.rewind(common);
         self.extend(&tokens[common..]);
@@ -138,6 +139,11 @@ impl Session {
     /// Tokens so far.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// Its model.
+    pub fn model(&self) -> &Rc<Model> {
+        &self.model
     }
 
     /// Whether it is one of `model`.

@@ -71,14 +71,15 @@ impl Session {
         Ok(())
     }
 
-    /// Make a text the whole of the session; what it has in common with it from the beginning is not run again. Returns how many
-    /// tokens are new.
+    /// Make a conversation the whole of the session; what it has in common with it from the beginning is not run again. Control
+    /// tokens in messages are plain text. Returns how many tokens are new.
     ///
     /// # Errors
-    /// If the guest was stopped.
-    pub fn rewrite(&mut self, text: &str, special: bool) -> Result<usize> {
-        let handle = self.handle;
-        let count = self.model.call(|store, exports, _| exports.session().call_rewrite(store, handle, text, special))?;
+    /// If the template cannot be had or refuses the conversation; the session is as before then.
+    pub fn converse(&mut self, conversation: &Conversation) -> Result<usize> {
+        let (handle, conversation) = (self.handle, conversation.into());
+        let count =
+            self.model.call(|store, exports, _| exports.session().call_converse(store, handle, &conversation))?;
         self.pending = count as usize;
         Ok(count as usize)
     }
@@ -229,12 +230,12 @@ impl Chat {
     /// If the template refuses the conversation; it is as before then.
     pub fn say(&mut self, text: impl Into<String>) -> Result<Answer<'_>> {
         self.messages.push(Message::new("user", text));
-        self.render()?;
+        self.converse()?;
         Ok(Answer { chat: self, text: String::new(), finish: None })
     }
 
-    /// Make the rendered messages the session's text; if that fails, the last message is taken back.
-    fn render(&mut self) -> Result<()> {
+    /// Give the messages to the session; if that fails, the last one is taken back.
+    fn converse(&mut self) -> Result<()> {
         let conversation = Conversation {
             messages: self.messages.clone(),
             template: self.template.clone(),
@@ -242,11 +243,9 @@ impl Chat {
             variables: self.variables.clone(),
             now: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|now| now.as_secs() as i64),
         };
-        let rendered = self.session.model().render(&conversation).and_then(|text| self.session.rewrite(&text, true));
-        if rendered.is_err() {
+        self.session.converse(&conversation).map(|_| ()).inspect_err(|_| {
             self.messages.pop();
-        }
-        rendered.map(|_| ())
+        })
     }
 
     /// The session underneath.

@@ -41,6 +41,9 @@ use special::SpecialTokens;
 pub use stream::Utf8Stream;
 use vocabulary::{Alphabet, Kind, Vocabulary, quoted};
 
+/// Breaks the names of control tokens apart: a noncharacter of Unicode, for use inside of programs.
+const GUARD: char = '\u{FDD0}';
+
 /// The tokenizer of a model.
 pub struct Tokenizer {
     vocabulary: Vocabulary,
@@ -161,21 +164,47 @@ impl Tokenizer {
 
     /// The tokens of a text, without those that begin and end it (see [`with_boundaries`](Self::with_boundaries)).
     ///
-    /// With `parse_special` the text of a control token becomes that token, as chat templates need; without, it
-    /// is ordinary text, so that what a user writes is never structure. User-defined tokens are found in both.
+    /// With `parse_special` the text of a control token becomes that token, as chat templates need, unless it was
+    /// [`guard`](Self::guard)ed; without, it is ordinary text, so that what a user writes is never structure. User-defined
+    /// tokens are found in both.
     pub fn encode(&self, text: &str, parse_special: bool) -> Vec<u32> {
         assert!(u32::try_from(text.len()).is_ok(), "a text of 4 GiB or more");
         let special = if parse_special { &self.when_asked } else { &self.always };
         let mut merger = Merger::new(text.len());
         let mut tokens = Vec::with_capacity(text.len() / 4);
+        let mut ordinary = |text: &str, tokens: &mut Vec<u32>| {
+            if parse_special && text.contains(GUARD) {
+                self.encode_ordinary(&mut merger, &text.replace(GUARD, ""), tokens);
+            } else {
+                self.encode_ordinary(&mut merger, text, tokens);
+            }
+        };
         let mut at = 0;
         while let Some(occurrence) = special.find(&self.vocabulary, text, at) {
-            self.encode_ordinary(&mut merger, &text[at..occurrence.start], &mut tokens);
+            ordinary(&text[at..occurrence.start], &mut tokens);
             tokens.push(occurrence.token);
             at = occurrence.end;
         }
-        self.encode_ordinary(&mut merger, &text[at..], &mut tokens);
+        ordinary(&text[at..], &mut tokens);
         tokens
+    }
+
+    /// A text that is to stand inside of one encoded with `parse_special`, marked so that nothing in it becomes a control
+    /// token: a character that no text should hold (and that is taken out of this one) breaks their names apart.
+    pub fn guard(&self, text: &str) -> String {
+        let text = text.replace(GUARD, "");
+        let mut guarded = String::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(occurrence) = self.when_asked.find(&self.vocabulary, &text, at) {
+            let first = text[occurrence.start..].chars().next().map_or(0, char::len_utf8);
+            guarded.push_str(&text[at..occurrence.start + first]);
+            if self.vocabulary.kind(occurrence.token) != Some(Kind::UserDefined) {
+                guarded.push(GUARD);
+            }
+            at = occurrence.start + first;
+        }
+        guarded.push_str(&text[at..]);
+        guarded
     }
 
     /// Adds the tokens that begin and end a text where the file says so. A token that is there already is not added
