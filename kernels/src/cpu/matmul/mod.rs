@@ -38,6 +38,10 @@ const CHUNK: usize = 256;
 /// Columns that share a scale of the activations.
 const BLOCK: usize = 32;
 
+/// Bytes of activations that vector kernels use for row after row: what may stay in the L2 cache meanwhile.
+#[cfg(target_arch = "x86_64")]
+const NEAR: usize = 768 << 10;
+
 /// What a weight format multiplies with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preparation {

@@ -281,13 +281,15 @@ impl Quants for Q5_K {
     #[inline(always)]
     fn unpack(bytes: &[u8], to: &mut Unpacked) {
         unpack_scales(bytes, to);
-        let high = &bytes[16..48];
-        let pairs = bytes[48..].chunks_exact(32).zip(to.quants.chunks_exact_mut(64));
-        for (pair, (bytes, quants)) in pairs.enumerate() {
-            for (k, byte) in bytes.iter().enumerate() {
-                let bits = high[k] >> (2 * pair);
-                quants[k] = (byte & 15 | (bits & 1) << 4) as i8;
-                quants[k + 32] = (byte >> 4 | (bits & 2) << 3) as i8;
+        // The upper bits of a pair of groups are the lowest two here, moved down from pair to pair.
+        let mut high = [0; 32];
+        high.copy_from_slice(&bytes[16..48]);
+        for (bytes, quants) in bytes[48..].chunks_exact(32).zip(to.quants.chunks_exact_mut(64)) {
+            let (even, odd) = quants.split_at_mut(32);
+            for k in 0..32 {
+                even[k] = (bytes[k] & 15 | (high[k] & 1) << 4) as i8;
+                odd[k] = (bytes[k] >> 4 | (high[k] & 2) << 3) as i8;
+                high[k] >>= 2;
             }
         }
     }

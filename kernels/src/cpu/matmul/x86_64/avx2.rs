@@ -10,7 +10,7 @@ use std::array;
 
 use super::super::activations::{self, Activations, Chunk};
 use super::super::portable::{self, Quants, Unpacked};
-use super::super::{BLOCK, CHUNK, Product};
+use super::super::{BLOCK, CHUNK, NEAR, Product};
 use crate::step::Step;
 
 /// Rows of a tile: one in each lane.
@@ -220,13 +220,18 @@ pub(in super::super) trait Floats {
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, on a machine with AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(in super::super) unsafe fn multiply_floats<F: Floats>(product: &Product<'_>) {
-    for row in product.rows.clone().step_by(2) {
-        for token in (0..product.tokens).step_by(2) {
-            // SAFETY: `row` is one of the rows, and there are as many tokens as said.
-            unsafe {
-                match product.tokens - token {
-                    1 => floats::<F, 1>(product, row, token),
-                    _ => floats::<F, 2>(product, row, token),
+    // As many tokens as stay in the L2 cache while all rows pass by.
+    let most = (NEAR / (4 * product.columns)).max(1).next_multiple_of(2);
+    for start in (0..product.tokens).step_by(most) {
+        let end = product.tokens.min(start + most);
+        for row in product.rows.clone().step_by(2) {
+            for token in (start..end).step_by(2) {
+                // SAFETY: `row` is one of the rows, and there are as many tokens as said.
+                unsafe {
+                    match end - token {
+                        1 => floats::<F, 1>(product, row, token),
+                        _ => floats::<F, 2>(product, row, token),
+                    }
                 }
             }
         }
@@ -246,19 +251,11 @@ unsafe fn floats<F: Floats, const T: usize>(product: &Product<'_>, first: usize,
     });
     let x: [*mut f32; T] = array::from_fn(|t| product.activations.floats(token + t, product.columns));
     let mut sums = [[[_mm256_setzero_ps(); 2]; 2]; T];
-    for column in (0..product.columns).step_by(activations::LANES) {
-        let weights: [[__m256; 2]; 2] = array::from_fn(|row| {
-            let bytes = &rows[row][column * F::BYTES..];
-            let mut padded = [0; activations::LANES * 4];
-            let bytes = if bytes.len() >= activations::LANES * F::BYTES {
-                bytes
-            } else {
-                padded[..bytes.len()].copy_from_slice(bytes);
-                &padded
-            };
-            // SAFETY: there are 16 floats.
-            unsafe { [F::load(bytes.as_ptr()), F::load(bytes[8 * F::BYTES..].as_ptr())] }
-        });
+    // 16 columns of `x` from `column` on times weights of two rows.
+    let mut step = |column: usize, weights: [*const u8; 2]| {
+        // SAFETY: there are 16 floats.
+        let weights =
+            weights.map(|weights| unsafe { [F::load(weights), F::load(weights.add(8 * F::BYTES))] });
         for t in 0..T {
             for half in 0..2 {
                 // SAFETY: rows of activations are whole lanes long, and nobody writes them meanwhile.
@@ -268,6 +265,19 @@ unsafe fn floats<F: Floats, const T: usize>(product: &Product<'_>, first: usize,
                 }
             }
         }
+    };
+    let whole = product.columns / activations::LANES * activations::LANES;
+    for column in (0..whole).step_by(activations::LANES) {
+        step(column, rows.map(|row| row.as_ptr().wrapping_add(column * F::BYTES)));
+    }
+    if whole < product.columns {
+        let padded = rows.map(|row| {
+            let mut padded = [0; activations::LANES * 4];
+            let rest = &row[whole * F::BYTES..];
+            padded[..rest.len()].copy_from_slice(rest);
+            padded
+        });
+        step(whole, [padded[0].as_ptr(), padded[1].as_ptr()]);
     }
     for t in 0..T {
         for row in 0..2.min(product.rows.end - first) {

@@ -6,8 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::super::Product;
-use super::{LANES, NEAR, lanes_below};
+use super::super::super::{NEAR, Product};
+use super::{LANES, lanes_below};
 
 /// Rows at once with one token: so many streams from memory.
 const STREAMS: usize = 8;

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::super::activations::{Activations, Chunk};
-use super::super::{BLOCK, CHUNK, Product, portable};
+use super::super::{BLOCK, CHUNK, NEAR, Product, portable};
 use crate::step::Step;
 
 pub(super) use floats::{BF16, F16, F32, multiply_floats};
@@ -33,9 +33,6 @@ const TILES: usize = 2;
 
 /// Tokens that share a load of weights: with two tiles, 12 integer and 12 float sums in 32 registers.
 const TOKENS: usize = 6;
-
-/// Bytes of activations that are used by row after row: what may stay in the L2 cache.
-const NEAR: usize = 768 << 10;
 
 /// The sums of one token: (tiles, rows).
 type Sums = [__m512; TILES];
