@@ -69,16 +69,23 @@ impl Drop for Zeroed {
 pub(super) struct Rows {
     memory: Zeroed,
     columns: usize,
+    /// Elements from one row to the next: an odd number of cache lines, so that a few columns of many rows, which is what an item of a
+    /// matmul writes, do not all fall into the same sets of a cache.
+    stride: usize,
     gate: Arc<Gate>,
 }
+
+/// f32 in a cache line.
+const LINE: usize = 16;
 
 impl Rows {
     pub(super) fn new(columns: usize, gate: Arc<Gate>) -> Result<Self, Error> {
         if columns == 0 {
             return Err(Error::BadShape("a tensor of 0 columns".into()));
         }
-        let size = columns.checked_mul(Step::LIMIT * 4).ok_or(Error::OutOfMemory(usize::MAX))?;
-        Ok(Self { memory: Zeroed::new(size)?, columns, gate })
+        let stride = (columns.div_ceil(LINE) | 1).checked_mul(LINE).ok_or(Error::OutOfMemory(usize::MAX))?;
+        let size = stride.checked_mul(Step::LIMIT * 4).ok_or(Error::OutOfMemory(usize::MAX))?;
+        Ok(Self { memory: Zeroed::new(size)?, columns, stride, gate })
     }
 }
 
@@ -96,7 +103,7 @@ impl Buffer for Rows {
         let _closed = self.gate.close();
         // SAFETY: inside, as checked; runs hold the gate, so nobody writes.
         unsafe {
-            let start = self.memory.start().cast::<f32>().add(row * self.columns + first);
+            let start = self.memory.start().cast::<f32>().add(row * self.stride + first);
             out.copy_from_slice(std::slice::from_raw_parts(start, out.len()));
         }
         Ok(())
@@ -121,9 +128,9 @@ impl View {
     pub(super) fn new(tensor: &Tensor, gate: &Arc<Gate>) -> Option<Self> {
         let rows = (&**tensor.buffer() as &dyn Any).downcast_ref::<Rows>()?;
         let inside = tensor.first().checked_add(tensor.columns())? <= rows.columns;
-        (Arc::ptr_eq(&rows.gate, gate) && inside && tensor.stride() == rows.columns).then(|| Self {
+        (Arc::ptr_eq(&rows.gate, gate) && inside).then(|| Self {
             start: rows.memory.start().cast::<f32>().wrapping_add(tensor.first()),
-            stride: tensor.stride(),
+            stride: rows.stride,
             columns: tensor.columns(),
         })
     }
