@@ -25,7 +25,7 @@ use crate::tensor::Weight;
 const ROWS_COST: usize = 16 << 10;
 
 /// Bytes of weights in an item, at least and at most; sixteen multiplications count as a byte.
-const MATMUL_COST: (usize, usize) = (32 << 10, 512 << 10);
+const MATMUL_COST: (usize, usize) = (32 << 10, 8 << 20);
 
 /// Output columns of an item come in multiples of this.
 pub(super) const COLUMNS: usize = 32;
