@@ -17,6 +17,11 @@ const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/guest.wasm"));
 /// Its SHA-256 in hex.
 const BUILT_IN_DIGEST: &str = include_str!(concat!(env!("OUT_DIR"), "/guest.sha256"));
 
+/// The guest component that this crate brings with it, as a WebAssembly binary: to be inspected, or run by another host.
+pub fn built_in_guest() -> &'static [u8] {
+    BUILT_IN
+}
+
 /// A guest component, not yet compiled.
 #[derive(Clone)]
 pub(crate) enum Guest {
@@ -103,7 +108,8 @@ fn store(component: &Component, file: &Path) -> anyhow::Result<()> {
     create(folder)?;
     anyhow::ensure!(only_ours(folder), "others may write to {}", folder.display());
     // Readers see the whole file or none.
-    let partial = file.with_extension(format!("{}.partial", std::process::id()));
+    let thread = std::thread::current().id();
+    let partial = file.with_extension(format!("{}-{thread:?}.partial", std::process::id()));
     fs::write(&partial, component.serialize().map_err(|error| anyhow::anyhow!("{error:#}"))?)?;
     fs::rename(&partial, file)?;
     Ok(())

@@ -38,6 +38,7 @@ mod watch;
 
 pub use error::{Error, Result};
 pub use generation::{Conversation, Event, Finish, Information, Message, Sampling, Stop, Template};
+pub use guest::built_in_guest;
 pub use meter::Meter;
 pub use model::{Builder, Canceller, Limits, Model};
 pub use session::{Answer, Chat, Pieces, Session, Statistics};

@@ -336,7 +336,7 @@ impl Builder {
 
         let device = match self.device {
             Some(device) => device,
-            None => Arc::new(Cpu::new(self.threads).map_err(|error| Error::Failed(error.to_string()))?),
+            None => Arc::new(Cpu::new(self.threads)),
         };
         let watch = Arc::new(Watch::default());
         let mut store = store(&engine, space, &device, &watch, &self.limits);

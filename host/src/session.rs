@@ -146,7 +146,8 @@ impl Session {
     pub fn fork(&self) -> Result<Session> {
         let handle = self.handle;
         let fork = self.model.call(|store, exports, _| Ok(Ok(exports.session().call_fork(store, handle)?)))?;
-        let fork = Self { pending: self.pending, ..Self::new(self.model.clone(), fork) };
+        let mut fork = Self::new(self.model.clone(), fork);
+        fork.pending = self.pending;
         Ok(fork)
     }
 

@@ -1,5 +1,7 @@
 //! The interface `kernels`: recorder, plan, step.
 
+#![expect(unreachable_pub, reason = "generated code names the handle types as if they were public")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

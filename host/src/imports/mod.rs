@@ -19,7 +19,6 @@ use crate::watch::Watch;
 
 pub(crate) mod generated {
     //! The contract as Rust, generated from `wit/`.
-    #![expect(missing_docs, reason = "documented in wit/")]
 
     wasmtime::component::bindgen!({
         path: "../wit",

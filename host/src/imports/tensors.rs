@@ -1,5 +1,7 @@
 //! The interface `tensors`: handles for weights, activations, caches and sequences.
 
+#![expect(unreachable_pub, reason = "generated code names the handle types as if they were public")]
+
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
