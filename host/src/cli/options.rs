@@ -3,7 +3,6 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use wasm_chord::kernels::CacheFormat;
@@ -76,7 +75,7 @@ impl HostOptions {
         }
         if let Some(path) = &self.guest {
             let component = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-            builder = builder.guest(Arc::from(component));
+            builder = builder.guest(component);
         }
         Ok(builder)
     }
