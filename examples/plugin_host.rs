@@ -1,23 +1,21 @@
 //! A Wasmtime host of its own that loads a guest component as a plugin and lends it wasm-chord's memory and kernels.
 //!
 //! ```sh
-//! cargo build --release -p wasm-chord-guest --target wasm32-wasip2
-//! cargo run --release -p wasm-chord-examples --example plugin_host -- \
-//!     target/wasm32-wasip2/release/wasm_chord_guest.wasm MODEL.gguf
+//! cargo run --release -p wasm-chord-examples --example plugin_host -- host/model/default.gguf [GUEST.wasm]
 //! ```
 //!
-//! Engine, store and limits are this program's; `wasm_chord::Model` is not involved. A guest compiled for wasip2 imports a little
-//! of WASI: it gets one with nothing behind it.
+//! Engine, store and limits are this program's; `wasm_chord::Model` is not involved. The built-in guest imports nothing but the
+//! contract; one compiled for wasip2 imports a little of WASI, too, and gets one with nothing behind it.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use wasm_chord::AddressSpace;
 use wasm_chord::imports::{self, Context, View};
 use wasm_chord::kernels::cpu::Cpu;
+use wasm_chord::{AddressSpace, built_in_guest};
 use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::error::Context as _;
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -42,13 +40,15 @@ impl WasiView for Data {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> wasmtime::Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "two arguments: a guest component and a model file";
-    let (component, file) = (arguments.next().context(usage)?, arguments.next().context(usage)?);
+    let file = arguments.next().context("the first argument is a model file")?;
 
     let engine = Engine::default();
-    let component = Component::from_file(&engine, component)?;
+    let component = match arguments.next() {
+        Some(guest) => Component::from_file(&engine, guest)?,
+        None => Component::from_binary(&engine, built_in_guest())?,
+    };
     let mut linker: Linker<Data> = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     imports::add_to_linker(&mut linker, |data| View { context: &mut data.context, table: &mut data.table })?;
@@ -71,9 +71,11 @@ fn main() -> anyhow::Result<()> {
     let model = models.call_load(&mut store, options)??;
     let limits = Limits { tokens: Some(64), stop: Vec::new(), stop_tokens: Vec::new(), ignore_end: false };
     let session = models.call_session(&mut store, model, &greedy(), &limits)??;
-    sessions.call_append(&mut store, session, "Once upon a time", false)??;
+    let text = "Once upon a time";
+    sessions.call_append(&mut store, session, text, false)??;
 
     let mut out = stdout().lock();
+    write!(out, "{text}")?;
     loop {
         let events = models.call_advance(&mut store, model, &[session])??;
         let event = events.first().context("one event for one session")?;
