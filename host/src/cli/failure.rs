@@ -117,6 +117,8 @@ fn hint_of_open(kind: io::ErrorKind) -> &'static str {
 fn hint_of_unsupported(cause: &str) -> &'static str {
     if cause.contains("chat template") {
         "name one with --chat-template (chatml, llama2, alpaca), or continue the text as it is with run --no-chat"
+    } else if cause.contains("GGUF file of version") {
+        "convert the model to GGUF again, with a newer converter"
     } else if cause.contains("architecture") {
         "use a model of the llama family, or a guest that knows this one (--guest)"
     } else if cause.contains("stored as") || cause.contains("format") {
