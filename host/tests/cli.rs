@@ -80,7 +80,7 @@ fn text_may_come_from_everywhere() {
 
 #[test]
 fn same_seed_gives_the_same_text() {
-    let told = |seed| {
+    let told = |seed: &str| {
         let arguments = ["run", "--no-chat", "--temp", "1.5", "-n", "24", "-s", seed, "Once upon a time"];
         let output = wasm_chord(&arguments, "");
         assert!(output.status.success(), "{}", text(&output.stderr));
