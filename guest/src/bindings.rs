@@ -1,8 +1,10 @@
 //! The contract as Rust, generated from `wit/`: what the host offers as functions, what this guest offers as traits.
 
-#![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "generated glue exports functions under fixed names"))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    expect(unsafe_code, reason = "generated glue exports functions under fixed names")
+)]
 #![expect(missing_docs, reason = "documented in wit/")]
-#![expect(clippy::undocumented_unsafe_blocks, reason = "generated; the contract of the canonical ABI")]
 
 wit_bindgen::generate!({
     path: "../wit",

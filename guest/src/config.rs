@@ -88,11 +88,15 @@ impl Config {
         let name = metadata.require_string("general.architecture")?;
         let Some(&architecture) = ARCHITECTURES.iter().find(|&&known| known == name) else {
             let known = ARCHITECTURES.join(", ");
-            return Err(Error::Unsupported(format!("architecture {name:?} is not among those of this guest: {known}")));
+            return Err(Error::Unsupported(format!(
+                "architecture {name:?} is not among those of this guest: {known}"
+            )));
         };
         let read = Reader { metadata, architecture };
         if read.optional_u32("expert_count")?.unwrap_or(0) > 0 {
-            return Err(Error::Unsupported(format!("mixture-of-experts models of architecture {name:?} are not supported")));
+            return Err(Error::Unsupported(format!(
+                "mixture-of-experts models of architecture {name:?} are not supported"
+            )));
         }
 
         let layers = read.u32_up_to("block_count", LAYERS)?;
@@ -101,13 +105,17 @@ impl Config {
         let heads = read.u32_up_to("attention.head_count", WIDTH)?;
         let kv_heads = read.optional_u32("attention.head_count_kv")?.unwrap_or(heads);
         if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-            return Err(Error::Malformed(format!("{heads} heads cannot share {kv_heads} key and value heads")));
+            return Err(Error::Malformed(format!(
+                "{heads} heads cannot share {kv_heads} key and value heads"
+            )));
         }
         let head_size = |key| -> Result<u32> {
             let size = match read.optional_u32(key)? {
                 Some(size) => size,
                 None if width.is_multiple_of(heads) => width / heads,
-                None => return Err(Error::Malformed(format!("width {width} does not split into {heads} heads"))),
+                None => {
+                    return Err(Error::Malformed(format!("width {width} does not split into {heads} heads")));
+                }
             };
             if size == 0 || size.checked_mul(heads).is_none_or(|all| all > WIDTH) {
                 return Err(Error::Malformed(format!("{heads} heads of {size} elements")));
@@ -142,7 +150,9 @@ impl Rope {
     fn read(read: &Reader<'_>, key_size: u32) -> Result<Self> {
         let rotated = read.optional_u32("rope.dimension_count")?.unwrap_or(key_size);
         if rotated == 0 || rotated > key_size || !rotated.is_multiple_of(2) {
-            return Err(Error::Malformed(format!("{rotated} of {key_size} elements of a head cannot rotate")));
+            return Err(Error::Malformed(format!(
+                "{rotated} of {key_size} elements of a head cannot rotate"
+            )));
         }
         let base = read.optional_f32("rope.freq_base")?.unwrap_or(10_000.0);
         if !(base.is_finite() && base > 1.0) {
@@ -200,10 +210,11 @@ impl RopeScaling {
                 let or = |key, default| Ok::<f32, Error>(read.optional_f32(key)?.unwrap_or(default));
                 let original = read.optional_u32("rope.scaling.original_context_length")?;
                 let original = original.map_or_else(|| read.u32("context_length"), Ok)? as f32;
-                let (fast, slow) = (or("rope.scaling.yarn_beta_fast", 32.0)?, or("rope.scaling.yarn_beta_slow", 1.0)?);
-                let attention =
-                    or("rope.scaling.yarn_attn_factor", or("rope.scaling.attn_factor", 1.0)?)?;
-                if ![fast, slow, attention, original].iter().all(|number| number.is_finite() && *number > 0.0) {
+                let (fast, slow) =
+                    (or("rope.scaling.yarn_beta_fast", 32.0)?, or("rope.scaling.yarn_beta_slow", 1.0)?);
+                let attention = or("rope.scaling.yarn_attn_factor", or("rope.scaling.attn_factor", 1.0)?)?;
+                if ![fast, slow, attention, original].iter().all(|number| number.is_finite() && *number > 0.0)
+                {
                     return Err(Error::Malformed("the numbers of YaRN scaling cannot be".into()));
                 }
                 Ok(Self::Yarn { factor, original, fast, slow, attention })
@@ -275,7 +286,10 @@ mod tests {
     fn absent_numbers_take_their_defaults() {
         let config = Config::from_metadata(&llama()).unwrap();
         assert_eq!((config.key_size, config.value_size, config.kv_heads), (64, 64, 2));
-        assert_eq!(config.rope, Rope { adjacent: true, rotated: 64, base: 10_000.0, scaling: RopeScaling::None });
+        assert_eq!(
+            config.rope,
+            Rope { adjacent: true, rotated: 64, base: 10_000.0, scaling: RopeScaling::None }
+        );
         assert_eq!(config.window, None);
     }
 
@@ -339,7 +353,10 @@ mod tests {
         let rope = Rope { adjacent: true, rotated: 4, base: 100.0, scaling: RopeScaling::Linear(2.0) };
         let (frequencies, magnitude) = rope.frequencies(Some(&[1.0, 5.0]));
         assert_eq!(magnitude, 1.0);
-        assert!((frequencies[0] - 0.5).abs() < 1e-7 && (frequencies[1] - 0.01).abs() < 1e-7, "{frequencies:?}");
+        assert!(
+            (frequencies[0] - 0.5).abs() < 1e-7 && (frequencies[1] - 0.01).abs() < 1e-7,
+            "{frequencies:?}"
+        );
     }
 
     #[test]
@@ -352,6 +369,8 @@ mod tests {
         assert_eq!(scaled[0], plain[0]);
         assert!((scaled[63] - plain[63] / 4.0).abs() < 1e-9);
         assert!((magnitude - (1.0 + 0.1 * 4f32.ln())).abs() < 1e-6);
-        assert!(scaled.iter().zip(&plain).all(|(scaled, plain)| scaled <= plain && *scaled >= plain / 4.0 - 1e-9));
+        assert!(
+            scaled.iter().zip(&plain).all(|(scaled, plain)| scaled <= plain && *scaled >= plain / 4.0 - 1e-9)
+        );
     }
 }

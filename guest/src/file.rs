@@ -7,6 +7,7 @@ use wasm_chord_gguf::{Kind, Metadata, Shards, Source, TensorInfo};
 use crate::bindings::wasm_chord::inference::memory64::{self, Region, Role};
 use crate::bindings::wasm_chord::inference::tensors::{self, Format, Weight};
 use crate::error::{Error, Result};
+use crate::host::{not_made, not_read};
 
 /// The file of a model with all its shards.
 pub struct File {
@@ -22,8 +23,10 @@ impl File {
     /// # Errors
     /// What is wrong with the files.
     pub fn open() -> Result<Self> {
-        let regions: Vec<Region> =
-            memory64::regions().into_iter().filter(|region| matches!(region.role, Role::Model | Role::Shard)).collect();
+        let regions: Vec<Region> = memory64::regions()
+            .into_iter()
+            .filter(|region| matches!(region.role, Role::Model | Role::Shard))
+            .collect();
         let sources: Vec<Mapped<'_>> = regions.iter().map(Mapped).collect();
         let sources: Vec<&dyn Source> = sources.iter().map(|source| source as &dyn Source).collect();
         let shards = Shards::read(&sources)?;
@@ -53,7 +56,10 @@ impl File {
     pub fn matrix(&self, name: &str, rows: u32, columns: u32) -> Result<Weight> {
         let (address, tensor) = self.take(name, &[u64::from(columns), u64::from(rows)])?;
         let format = format(tensor.kind).filter(|&format| tensors::supports(format)).ok_or_else(|| {
-            Error::Unsupported(format!("tensor {name:?} is stored as {}, which is not supported", tensor.kind))
+            Error::Unsupported(format!(
+                "tensor {name:?} is stored as {}, which is not supported",
+                tensor.kind
+            ))
         })?;
         Weight::at(address, format, rows.into(), columns.into()).map_err(|error| in_tensor(name, error))
     }
@@ -65,7 +71,10 @@ impl File {
     pub fn vector(&self, name: &str, length: u32) -> Result<Weight> {
         let (address, tensor) = self.take(name, &[u64::from(length)])?;
         let format = format(tensor.kind).ok_or_else(|| {
-            Error::Unsupported(format!("tensor {name:?} is stored as {}, which is not supported", tensor.kind))
+            Error::Unsupported(format!(
+                "tensor {name:?} is stored as {}, which is not supported",
+                tensor.kind
+            ))
         })?;
         Weight::at(address, format, 1, length.into()).map_err(|error| in_tensor(name, error))
     }
@@ -88,9 +97,12 @@ impl File {
         }
         let (address, tensor) = self.take(name, &[u64::from(length)])?;
         if tensor.kind != Kind::F32 {
-            return Err(Error::Unsupported(format!("tensor {name:?} is stored as {}, not as F32", tensor.kind)));
+            return Err(Error::Unsupported(format!(
+                "tensor {name:?} is stored as {}, not as F32",
+                tensor.kind
+            )));
         }
-        let bytes = memory64::read(address, length * 4).map_err(|error| Error::Failed(describe(&error)))?;
+        let bytes = memory64::read(address, length * 4).map_err(|error| Error::Failed(not_read(&error)))?;
         Ok(Some(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
     }
 
@@ -109,7 +121,8 @@ impl File {
         };
         let (shard, tensor) = &self.shards.tensors[position];
         // Trailing dimensions of 1 are the same shape.
-        let meaningful = |dimensions: &[u64]| dimensions.iter().rposition(|&size| size != 1).map_or(0, |last| last + 1);
+        let meaningful =
+            |dimensions: &[u64]| dimensions.iter().rposition(|&size| size != 1).map_or(0, |last| last + 1);
         let (found, wanted) = (&tensor.dimensions[..], dimensions);
         if found[..meaningful(found)] != wanted[..meaningful(wanted)] {
             return Err(Error::Malformed(format!("tensor {name:?} has shape {found:?}, not {wanted:?}")));
@@ -130,7 +143,7 @@ impl Source for Mapped<'_> {
     fn read(&self, offset: u64, out: &mut [u8]) -> std::result::Result<(), String> {
         let length = u32::try_from(out.len()).map_err(|_| "too long a read".to_owned())?;
         let address = self.0.base.checked_add(offset).ok_or("an address past the end of memory")?;
-        let bytes = memory64::read(address, length).map_err(|error| describe(&error))?;
+        let bytes = memory64::read(address, length).map_err(|error| not_read(&error))?;
         out.copy_from_slice(&bytes);
         Ok(())
     }
@@ -160,20 +173,5 @@ fn format(kind: Kind) -> Option<Format> {
 }
 
 fn in_tensor(name: &str, error: tensors::Error) -> Error {
-    match error {
-        tensors::Error::UnsupportedFormat(_) => {
-            Error::Unsupported(format!("the format of tensor {name:?} is not supported"))
-        }
-        tensors::Error::BadShape(message) => Error::Malformed(format!("tensor {name:?}: {message}")),
-        tensors::Error::Memory(error) => Error::Malformed(format!("tensor {name:?}: {}", describe(&error))),
-        tensors::Error::OutOfMemory(bytes) => Error::OutOfMemory(format!("no room for {bytes} bytes of tensor {name:?}")),
-    }
-}
-
-fn describe(error: &memory64::Error) -> String {
-    match error {
-        memory64::Error::OutOfRange(address) => format!("address {address} lies outside the file"),
-        memory64::Error::TooLong => "more was asked for than the host reads at once".into(),
-        memory64::Error::Unreadable(message) => message.clone(),
-    }
+    not_made(&format!("tensor {name:?}"), error)
 }

@@ -47,7 +47,9 @@ impl contract::GuestModel for LoadedModel {
     fn detokenize(&self, tokens: Vec<u32>, special: bool) -> Result<Vec<u8>, contract::Error> {
         let vocabulary = self.0.tokenizer.vocabulary_size();
         if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(Error::InvalidRequest(format!("token {token} of a vocabulary of {vocabulary}")).into());
+            return Err(
+                Error::InvalidRequest(format!("token {token} of a vocabulary of {vocabulary}")).into()
+            );
         }
         Ok(self.0.tokenizer.decode(&tokens, special))
     }
@@ -65,14 +67,20 @@ impl contract::GuestModel for LoadedModel {
         Ok(contract::Session::new(OpenSession(RefCell::new(session))))
     }
 
-    fn advance(&self, sessions: Vec<contract::SessionBorrow<'_>>) -> Result<Vec<contract::Event>, contract::Error> {
+    fn advance(
+        &self,
+        sessions: Vec<contract::SessionBorrow<'_>>,
+    ) -> Result<Vec<contract::Event>, contract::Error> {
         let mut sessions: Vec<_> = sessions
             .iter()
             .map(|session| {
                 session.get::<OpenSession>().0.try_borrow_mut().expect("a session was given twice")
             })
             .collect();
-        assert!(sessions.iter().all(|session| session.belongs_to(&self.0)), "a session of another model was given");
+        assert!(
+            sessions.iter().all(|session| session.belongs_to(&self.0)),
+            "a session of another model was given"
+        );
         let mut sessions: Vec<&mut Session> = sessions.iter_mut().map(|session| &mut **session).collect();
         Ok(advance(&mut sessions)?.into_iter().map(Into::into).collect())
     }
@@ -166,9 +174,11 @@ fn map_texts(value: serde_json::Value, content: &impl Fn(&str) -> String) -> ser
     match value {
         Value::String(text) => content(&text).into(),
         Value::Array(values) => values.into_iter().map(|value| map_texts(value, content)).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, map_texts(value, content))).collect::<serde_json::Map<_, _>>().into()
-        }
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, map_texts(value, content)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
         other => other,
     }
 }

@@ -7,7 +7,7 @@ use crate::bindings::wasm_chord::inference::tensors::{Cache, Tensor, Weight};
 use crate::config::Config;
 use crate::error::Result;
 use crate::file::File;
-use crate::model::{from_failure, tensor};
+use crate::host::tensor;
 
 /// Activations that all layers use in turn; one row for every token of a step.
 pub struct Activations {
@@ -113,7 +113,14 @@ impl Layer {
     ///
     /// # Errors
     /// If the device cannot plan it.
-    pub fn record(&self, config: &Config, rotary: &Rotary, cache: &Cache, index: u32, a: &Activations) -> Result<Plan> {
+    pub fn record(
+        &self,
+        config: &Config,
+        rotary: &Rotary,
+        cache: &Cache,
+        index: u32,
+        a: &Activations,
+    ) -> Result<Plan> {
         let recorder = Recorder::new();
         let r = &recorder;
 
@@ -142,7 +149,7 @@ impl Layer {
         self.w_down.record(r, &a.branch, &a.gate);
         r.add(&a.x, &a.x, &a.branch);
 
-        Recorder::finish(recorder).map_err(from_failure)
+        Ok(Recorder::finish(recorder)?)
     }
 }
 

@@ -4,13 +4,12 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::wasm_chord::inference::generation::Information;
 use crate::bindings::wasm_chord::inference::kernels::{Continuation, Failure, Plan, Recorder, Step};
-use crate::bindings::wasm_chord::inference::tensors::{
-    self, Cache, CacheFormat, CacheShape, Sequence, Tensor,
-};
+use crate::bindings::wasm_chord::inference::tensors::{Cache, CacheFormat, CacheShape, Sequence, Tensor};
 use crate::chat::Template;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::file::File;
+use crate::host::{not_made, tensor};
 use crate::layer::{Activations, Layer, rotary};
 use crate::tokenizer::Tokenizer;
 
@@ -63,7 +62,7 @@ impl Model {
             positions: context,
             format: cache_format,
         })
-        .map_err(|error| from_tensors("the cache", error))?;
+        .map_err(|error| not_made("the cache", error))?;
 
         let factors = file.optional_numbers("rope_freqs.weight", config.rope.rotated / 2)?;
         if let Some(factors) = &factors
@@ -77,10 +76,12 @@ impl Model {
         let table = file.matrix("token_embd.weight", vocabulary, config.width)?;
         let recorder = Recorder::new();
         recorder.embed(&activations.x, &table);
-        let embed = Recorder::finish(recorder).map_err(from_failure)?;
+        let embed = Recorder::finish(recorder)?;
 
         let layers = (0..config.layers)
-            .map(|index| Layer::open(&file, &config, index)?.record(&config, &rotary, &cache, index, &activations))
+            .map(|index| {
+                Layer::open(&file, &config, index)?.record(&config, &rotary, &cache, index, &activations)
+            })
             .collect::<Result<Vec<Plan>>>()?;
 
         // The head, on the rows whose next token is wanted. Without a matrix of its own it is the embedding again.
@@ -95,16 +96,28 @@ impl Model {
         recorder.select(&selected, &activations.x);
         recorder.rms_norm(&selected, &selected, &norm, config.epsilon);
         recorder.matmul(&logits, &selected, &output, None);
-        let head = Recorder::finish(recorder).map_err(from_failure)?;
+        let head = Recorder::finish(recorder)?;
 
         if let Some(name) = file.unknown_tensor() {
             let architecture = config.architecture;
-            return Err(Error::Unsupported(format!("tensor {name:?} is not part of a {architecture} model known here")));
+            return Err(Error::Unsupported(format!(
+                "tensor {name:?} is not part of a {architecture} model known here"
+            )));
         }
         let chat_template = file.metadata().string("tokenizer.chat_template")?.map(str::to_owned);
         let information = describe(&file, &config, vocabulary, context, chat_template.is_some())?;
         let parsed_template = RefCell::new(None);
-        Ok(Self { information, tokenizer, chat_template, parsed_template, cache, embed, layers, head, logits })
+        Ok(Self {
+            information,
+            tokenizer,
+            chat_template,
+            parsed_template,
+            cache,
+            embed,
+            layers,
+            head,
+            logits,
+        })
     }
 
     /// The file's own chat template.
@@ -133,7 +146,8 @@ impl Model {
     /// # Errors
     /// What the host says; the sequences are as they were then.
     pub fn run(&self, continuations: &[Continuation<'_>]) -> std::result::Result<(), Failure> {
-        let lengths: Vec<u32> = continuations.iter().map(|continuation| continuation.sequence.length()).collect();
+        let lengths: Vec<u32> =
+            continuations.iter().map(|continuation| continuation.sequence.length()).collect();
         let outputs = continuations.iter().any(|continuation| continuation.outputs > 0);
         let step = Step::begin(continuations)?;
         let result = self.run_plans(&step, outputs);
@@ -162,32 +176,13 @@ impl Model {
     }
 }
 
-/// Room for activations of `columns`.
-///
-/// # Errors
-/// If the host has none.
-pub fn tensor(columns: u32) -> Result<Tensor> {
-    Tensor::create(columns).map_err(|error| from_tensors("activations", error))
-}
-
-/// A failed run in words.
-pub fn from_failure(failure: Failure) -> Error {
-    match failure {
-        Failure::CacheFull => Error::OutOfMemory("the context is full".into()),
-        Failure::Storage(message) | Failure::Device(message) => Error::Failed(message),
-        Failure::Cancelled => Error::Cancelled,
-    }
-}
-
-fn from_tensors(what: &str, error: tensors::Error) -> Error {
-    match error {
-        tensors::Error::OutOfMemory(bytes) => Error::OutOfMemory(format!("no room for {bytes} bytes of {what}")),
-        tensors::Error::BadShape(message) => Error::Malformed(format!("{what}: {message}")),
-        other => Error::Failed(format!("{what}: {other:?}")),
-    }
-}
-
-fn describe(file: &File, config: &Config, vocabulary: u32, context: u32, chat_template: bool) -> Result<Information> {
+fn describe(
+    file: &File,
+    config: &Config,
+    vocabulary: u32,
+    context: u32,
+    chat_template: bool,
+) -> Result<Information> {
     // Sizes were checked by the parser, one by one; their sum may still lie.
     let (mut parameters, mut bytes) = (0u64, 0u64);
     let mut by_kind = std::collections::BTreeMap::new();

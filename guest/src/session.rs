@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure};
 use crate::bindings::wasm_chord::inference::tensors::Sequence;
 use crate::error::{Error, Result};
-use crate::model::{Model, from_failure};
+use crate::model::Model;
 use crate::output::Output;
 use crate::sampler::{Sampler, Sampling};
 
@@ -199,7 +199,8 @@ impl Session {
         self.answer.tokens += 1;
 
         let tokenizer = &self.model.tokenizer;
-        let ends = tokenizer.ends_generation(token) && !self.limits.ignore_end || self.limits.stop_tokens.contains(&token);
+        let ends = tokenizer.ends_generation(token) && !self.limits.ignore_end
+            || self.limits.stop_tokens.contains(&token);
         let (mut text, stopped) = if ends {
             (String::new(), false)
         } else {
@@ -292,11 +293,11 @@ fn run_pending(sessions: &mut [&mut Session]) -> Result<Vec<usize>> {
                     match run_step(sessions, &[index]) {
                         Ok(()) => {}
                         Err(Failure::CacheFull) => full.push(index),
-                        Err(failure) => return Err(from_failure(failure)),
+                        Err(failure) => return Err(failure.into()),
                     }
                 }
             }
-            Err(failure) => return Err(from_failure(failure)),
+            Err(failure) => return Err(failure.into()),
         }
     }
 }

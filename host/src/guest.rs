@@ -59,7 +59,8 @@ impl Guest {
         if let Some(component) = file.as_deref().and_then(|file| load(engine, file)) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, self.bytes()).map_err(|error| Error::Component(one_line(&error)))?;
+        let component = Component::from_binary(engine, self.bytes())
+            .map_err(|error| Error::Component(one_line(&error)))?;
         if let Some(file) = file
             && let Err(error) = store(&component, &file)
         {
@@ -88,9 +89,12 @@ pub(crate) fn default_cache() -> Option<PathBuf> {
     })
 }
 
-/// An error of Wasmtime with its causes, as one line.
+/// An error of Wasmtime with its causes, as one line. Where in the guest it happened goes to the log.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    tracing::debug!("{error:#}");
+    let causes = error.chain().map(ToString::to_string);
+    let causes: Vec<String> = causes.filter(|cause| !cause.starts_with("error while executing at")).collect();
+    causes.join(": ").lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 fn load(engine: &Engine, file: &Path) -> Option<Component> {

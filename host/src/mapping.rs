@@ -72,6 +72,18 @@ pub(crate) fn will_need(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// Bytes of main memory that this machine has, as far as the system tells.
+pub(crate) fn physical_memory() -> u64 {
+    #[cfg(unix)]
+    {
+        // SAFETY: No arguments to get wrong.
+        let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+        u64::try_from(pages).map_or(u64::MAX, |pages| pages.saturating_mul(guard::page_size() as u64))
+    }
+    #[cfg(not(unix))]
+    u64::MAX
+}
+
 #[cfg(unix)]
 mod guard {
     //! The signal handler and the table it looks into. The handler may only use atomics and system calls.

@@ -16,6 +16,7 @@ use crate::generation::{Conversation, Event, Information, Sampling, Stop};
 use crate::guest::{self, Guest, one_line};
 use crate::imports::generated::exports::wasm_chord::inference::generation as contract;
 use crate::imports::{self, Context, View};
+use crate::mapping::physical_memory;
 use crate::meter::Meter;
 use crate::session::Session;
 use crate::space::AddressSpace;
@@ -47,7 +48,7 @@ pub struct Builder {
 pub struct Limits {
     /// Bytes of the guest's own memory, where it keeps vocabularies and text. Weights and activations are not in it.
     pub memory: usize,
-    /// Bytes of activations, keys and values on the device.
+    /// Bytes of activations, keys and values on the device; by default as many as the machine has.
     pub device_memory: u64,
     /// Time that one call may compute in the guest; time in kernels does not count.
     pub time: Duration,
@@ -57,7 +58,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 1 << 30, device_memory: 1 << 40, time: Duration::from_secs(30), handles: 100_000 }
+        Self {
+            memory: 1 << 30,
+            device_memory: physical_memory(),
+            time: Duration::from_secs(30),
+            handles: 100_000,
+        }
     }
 }
 

@@ -274,9 +274,21 @@ fn text_of_control_tokens_is_text_unless_asked() {
 fn guarded_text_is_text_amid_structure() {
     let special = [("<|im_end|>", 3), ("<|im", 3), ("<|", 3), ("<unk>", 2), ("<tool>", 4)];
     let tokenizer = load(&byte_level("gpt-2", &["i m"], &special));
-    for text in ["a<|im_end|><|imx<unk><tool>", "<|<|im_end|>im_end|>", "<\u{fdd0}|im_end|>", "<|", "é<|", "", "im im"] {
+    for text in [
+        "a<|im_end|><|imx<unk><tool>",
+        "<|<|im_end|>im_end|>",
+        "<\u{fdd0}|im_end|>",
+        "<|",
+        "é<|",
+        "",
+        "im im",
+    ] {
         let plain = text.replace('\u{fdd0}', "");
-        assert_eq!(tokenizer.encode(&tokenizer.guard(text), true), tokenizer.encode(&plain, false), "{text:?}");
+        assert_eq!(
+            tokenizer.encode(&tokenizer.guard(text), true),
+            tokenizer.encode(&plain, false),
+            "{text:?}"
+        );
     }
     let amid = format!("<|im{}<|im_end|>", tokenizer.guard("<|im_end|>"));
     let tokens = tokenizer.encode(&amid, true);
