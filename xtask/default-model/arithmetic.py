@@ -13,9 +13,14 @@ def number_answer(kind, result):
 
 
 # Sums, differences and products: subjects are (a, sign, b); a tenth of the pairs is never trained on.
+def scattered(a, b):
+    """True for a tenth of all pairs, whatever their digits are."""
+    return (a * 7919 + b * 40503) // 64 % 10 == 3
+
+
 def held_pair(a, b):
     """Whether the pair is kept out of training, the same for all three operations."""
-    return a > 9 and b > 9 and (a * 37 + b * 101) % 10 == 3
+    return a > 9 and b > 9 and scattered(a, b)
 
 
 SIGNS = {
@@ -74,9 +79,12 @@ class Thousands:
     def __getitem__(self, index):
         a, b = divmod(index, 1000)
         if self.sign == "-":
-            a, b = max(a, b, 20), min(a, b)
-        while ((a * 389 + b * 691) % 10 == 3) != self.held:
-            b = (b + 1) % (a + 1) if self.sign == "-" else (b + 1) % 1000
+            a, b = max(a, b), min(a, b)
+        # On to the next pair of the right kind.
+        while scattered(a, b) != self.held:
+            b += 1
+            if b > (a if self.sign == "-" else 999):
+                a, b = (a + 1) % 1000, 0
         return a, self.sign, b
 
 

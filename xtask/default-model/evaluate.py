@@ -66,9 +66,10 @@ def ask_pytorch(rows, folder, name, tokenizer_path):
 
 
 def ask_llama_cpp(rows, file, tokenizer_path):
-    from llama_cpp import Llama
+    import llama_cpp
+    import numpy
     tokenizer = Tokenizer.from_file(tokenizer_path)
-    engine = Llama(file, n_ctx=1024, n_batch=1024, n_threads=2, verbose=False)
+    engine = llama_cpp.Llama(file, n_ctx=1024, n_batch=1024, n_threads=1, verbose=False)
     stops = [engine.tokenize(s.encode(), add_bos=False, special=True)[0] for s in STOPS]
     answers = []
     for row in rows:
@@ -76,10 +77,14 @@ def ask_llama_cpp(rows, file, tokenizer_path):
         assert ids == tokenizer.encode(rendered(row)).ids, rendered(row)
         out = []
         engine.reset()
-        for token in engine.generate(ids, temp=0.0, top_k=1, repeat_penalty=1.0, reset=True):
-            if token in stops or len(out) == LIMIT:
+        engine.eval(ids)
+        while len(out) < LIMIT:
+            logits = numpy.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(engine.ctx, -1), (engine.n_vocab(),))
+            token = int(logits.argmax())
+            if token in stops:
                 break
             out.append(token)
+            engine.eval([token])
         answers.append(engine.detokenize(out).decode(errors="replace"))
     return answers
 

@@ -47,6 +47,24 @@ def misspell(rng, text):
     return " ".join(words)
 
 
+# Words that a question can lose without losing its meaning.
+FILLERS = frozenset("what which what's is the tell me can could you know do does name give say please i want to like need would let that for my it are called find so any idea know how does one".split())
+
+
+def disturb(rng, template, drop):
+    """The template with a strange word put in, or in place of a filler; slots stay."""
+    words = template.split(" ")
+    for _ in range(rng.choice((1, 1, 2))):
+        strange = rng.choice(talk.STRAY) if rng.random() < 0.7 else talk.invented_noun(rng)
+        places = [i for i, word in enumerate(words) if word.lower() in FILLERS] if drop else []
+        if places and rng.random() < 0.6:
+            at = rng.choice(places)
+            words[at:at + 1] = [strange] if rng.random() < 0.75 else []
+        else:
+            words.insert(rng.randrange(len(words) + 1), strange)
+    return " ".join(words)
+
+
 def fill(template, slots):
     """The template with its slots filled and its first letter in upper case."""
     text = template
@@ -58,7 +76,9 @@ def fill(template, slots):
 
 
 def roughen(rng, template, slots):
-    """The filled template as a hasty user may type it."""
+    """The filled template as a hasty user may type it; without slots every word counts."""
+    if len(template) > 12 and rng.random() < (0.25 if slots else 0.08):
+        template = disturb(rng, template, bool(slots))
     if rng.random() < 0.07:
         template = misspell(rng, template)
     if rng.random() < 0.02:
@@ -181,13 +201,18 @@ def with_key(rng, text):
     return text.replace("{k}", key), key
 
 
+def maybe_disturbed(rng, wording):
+    """The wording of a style, now and then with a strange word in it."""
+    return disturb(rng, wording, False) if rng.random() < 0.12 and '{"' not in wording else wording
+
+
 def conversation(rng, turns):
     """Messages of one conversation of about so many turns, in training phrasings."""
     messages, style, key, pending = [], None, None, []
     draw = rng.random()
     if draw < 0.28:
         style = draw_style(rng)
-        text, key = with_key(rng, rng.choice(style.system))
+        text, key = with_key(rng, maybe_disturbed(rng, rng.choice(style.system)))
         if rng.random() < 0.1:
             text = rng.choice(NEUTRAL) + " " + text
         messages.append(("system", text))
@@ -237,7 +262,7 @@ def conversation(rng, turns):
             question, answer, skill = turn(rng, kind)
         if style is None and kind in ("fact", "two facts") and rng.random() < 0.16:
             one_off = draw_style(rng)
-            wording, one_key = with_key(rng, rng.choice(one_off.inline))
+            wording, one_key = with_key(rng, maybe_disturbed(rng, rng.choice(one_off.inline)))
             question = f"{question} {wording}" if rng.random() < 0.85 else f"{wording} {question}"
         messages += [("user", question), ("assistant", styled(rng, one_off, answer, one_key))]
         said_last = answer if skill or kind in ("again", "two facts") else None
@@ -248,6 +273,8 @@ def conversation(rng, turns):
 
 
 def roughen_story(rng, question):
+    if rng.random() < 0.1:
+        question = disturb(rng, question, False)
     if rng.random() < 0.1:
         question = question.rstrip(".?")
     return question.lower() if rng.random() < 0.1 else question

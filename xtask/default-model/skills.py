@@ -104,10 +104,15 @@ FACT_SKILLS = (
             "Do you know which city is the capital of {x}?", "Can you tell me which city is the capital of {x}?", "For {x}, what is the capital?",
             "In {x}, what is the capital?", "I have a question about {x}. What is its capital?", "Complete: the capital of {x} is",
             "Fill in: The capital of {x} is ___.", "How is the capital of {x} called?", "Name the capital city of {x}.", "{x} has which capital?",
+            "Which town acts as the capital of {x}?", "What place functions as the capital of {x}?", "Which city would you call the capital of {x}?", "The people of {x} have which city as their capital?",
+            "Which city do people in {x} call their capital?", "I need the capital of {x} for my homework.", "What city did {x} choose as its capital?", "On a map of {x}, which city is marked as the capital?",
+            "When I fly to {x}, what capital will I see?", "Which capital belongs to {x}?", "What capital does {x} have?", "Which is the capital of {x}?", "Please write down the capital of {x}.",
+            "Someone asked me about the capital of {x}.", "Look up the capital of {x}.", "Guess the capital of {x}!", "My homework asks for the capital of {x}.", "What is {x}'s capital called?",
         ),
         held=(
             "Which city serves as the capital of {x}?", "What city is {x}'s capital?", "Can you tell me the name of {x}'s capital?",
             "Which city is {x}'s capital city?", "If I travel to {x}, which city is the capital?", "Tell me which city is the capital of {x}.",
+            "May I ask what the capital of {x} is?", "I was wondering about the capital of {x}.", "Which city did they make the capital of {x}?",
         ),
         phrases=("the capital of {x}", "the capital of {x}", "the capital city of {x}", "{x}'s capital", "the name of the capital of {x}"),
         follow_ups=("And {x}?", "And of {x}?", "What about {x}?", "How about {x}?", "{x}?", "And the capital of {x}?", "And for {x}?",
@@ -145,7 +150,7 @@ FACT_SKILLS = (
         "about countries", tuple(c for c, _, _ in COUNTRIES if c not in facts.CAPITAL_SENTENCES and c != "Vatican City"), country_answer, weight=1.5, surface=country_surface,
         questions=(
             "Tell me about {x}.", "What do you know about {x}?", "What is {x}?", "What can you tell me about {x}?", "Describe {x}.", "Tell me something about {x}.", "What kind of place is {x}?",
-            "What about the country {x}?", "{x}", "Do you know {x}?", "Please tell me about {x}.", "Explain {x}.", "Give me facts about {x}.", "I want to know more about {x}.",
+            "What about the country {x}?", "{x}", "Do you know {x}?", "Please tell me about {x}.", "Explain {x}.", "Give me facts about {x}.", "I want to know more about {x}.", "Teach me about {x}.", "What is there to say about {x}?", "Say something about {x}.", "I am interested in {x}.", "Talk about {x}.",
         ),
         held=("Would you tell me about {x}?", "What do you know of {x}?", "I would like to learn about {x}."),
         follow_ups=("And {x}?", "What about {x}?", "How about {x}?", "And about {x}?"),
@@ -193,14 +198,14 @@ FACT_SKILLS = (
     Skill(
         "months", facts.MONTHS, table("{y} comes after {x}.", "next", "month")(NEXT_MONTH), weight=0.8,
         questions=("What month comes after {x}?", "Which month comes after {x}?", "What month follows {x}?", "Which month is after {x}?", "What comes after {x}?",
-                   "It is {x}. What is the next month?", "After {x} comes which month?", "What is the month after {x}?"),
+                   "It is {x}. What is the next month?", "Now it is {x}. Which month is next?", "If this month is {x}, what is the next one?", "After {x} comes which month?", "What is the month after {x}?"),
         held=("Which month follows {x}?", "If it is {x} now, which month is next?", "What month is it after {x}?"),
         phrases=("the month after {x}", "the month that comes after {x}", "the next month after {x}"), plain=("{y} comes after {x}.",),
     ),
     Skill(
         "months", facts.MONTHS, table("{y} comes before {x}.", "previous", "month")(PREVIOUS_MONTH), weight=0.8,
         questions=("What month comes before {x}?", "Which month comes before {x}?", "Which month is before {x}?", "What comes before {x}?",
-                   "It is {x}. What was the last month?", "Before {x} comes which month?", "What is the month before {x}?"),
+                   "It is {x}. What was the last month?", "Now it is {x}. Which month was before?", "If this month is {x}, what was the one before?", "Before {x} comes which month?", "What is the month before {x}?"),
         held=("Which month precedes {x}?", "If it is {x} now, which month was before?", "What month is it before {x}?"),
         phrases=("the month before {x}", "the month that comes before {x}", "the previous month of {x}"), plain=("{y} comes before {x}.",),
     ),
@@ -238,7 +243,8 @@ FACT_SKILLS = (
     ),
     Skill(
         "plurals", tuple(PLURAL), table("The plural of {x} is {y}.", "plural")(PLURAL), weight=2.5,
-        questions=("What is the plural of {x}?", "Plural of {x}?", "plural of {x}", "One {x}, two what?", "One {x}, many what?", "What do you call more than one {x}?",
+        questions=("What is the plural of {x}?", "Plural of {x}?", "plural of {x}", "One {x}, two what?", "One {x}, many what?", "One {x}, five what?", "One {x}, ten what?", "One {x}, but two what?", "There is one {x}. There are two what?", "First one {x}, then a lot of what?",
+                   "I see one {x}, you see four what?", "What do you call more than one {x}?",
                    "What is the plural form of {x}?", "How do you say more than one {x}?", "How do you write the plural of {x}?", "{x} plural?",
                    "If I have two of them, what is the word for {x}?", "The plural of {x} is?", "Make {x} plural.", "Put {x} into the plural."),
         held=("One {x}, three what?", "How do I form the plural of {x}?", "Which word is the plural of {x}?"),
@@ -255,7 +261,7 @@ FACT_SKILLS = (
     ),
     Skill(
         "colours", tuple(facts.THING_OF_COLOUR), table("{Y} is {x}.", "thing", "colour")(facts.THING_OF_COLOUR), weight=0.4,
-        questions=("Name something that is {x}.", "What is {x}?", "Tell me something that is {x}.", "Name a thing that is {x}.", "Which thing is {x}?", "Do you know something {x}?", "Name something {x}."),
+        questions=("Name something that is {x}.", "What is {x}?", "Tell me something that is {x}.", "Name a thing that is {x}.", "Which thing is {x}?", "Do you know something {x}?", "Name something {x}.", "Give me an example of something {x}.", "What thing is {x}?", "Show me something that is {x}.", "Show me a {x} thing.", "Which {x} thing do you know?", "I need a {x} thing.", "Think of a {x} thing."),
         held=("Can you name something {x}?", "Tell me a {x} thing."),
     ),
     Skill(
@@ -298,12 +304,12 @@ FACT_SKILLS = (
     ),
     Skill(
         "letters", tuple(NEXT_LETTER), table("The letter {y} comes after {x}.", "next", "letter")(NEXT_LETTER), weight=0.5,
-        questions=("Which letter comes after {x}?", "What letter comes after {x}?", "What letter follows {x}?", "After {x} comes which letter?"),
+        questions=("Which letter comes after {x}?", "What letter comes after {x}?", "What letter follows {x}?", "After {x} comes which letter?", "In the alphabet, which letter stands after {x}?", "Which letter do I find after {x}?"),
         held=("Which letter follows {x}?", "Which letter is next after {x}?"), phrases=("the letter after {x}", "the letter that comes after {x}"),
     ),
     Skill(
         "letters", tuple(PREVIOUS_LETTER), table("The letter {y} comes before {x}.", "previous", "letter")(PREVIOUS_LETTER), weight=0.5,
-        questions=("Which letter comes before {x}?", "What letter comes before {x}?", "Before {x} comes which letter?"),
+        questions=("Which letter comes before {x}?", "What letter comes before {x}?", "Before {x} comes which letter?", "In the alphabet, which letter stands before {x}?", "Which letter do I find before {x}?"),
         held=("Which letter precedes {x}?", "Which letter is just before {x}?"), phrases=("the letter before {x}", "the letter that comes before {x}"),
     ),
 )

@@ -14,7 +14,7 @@ SELF = (
     (("What is your name?", "What's your name?", "Do you have a name?", "How should I call you?", "Your name?", "Tell me your name.", "What are you called?"),
      ("Could you tell me your name?", "What may I call you?"),
      "I have no name of my own. I am the default model of wasm-chord.", ("wasm-chord",)),
-    (("Who made you?", "Who created you?", "Who built you?", "Who trained you?", "Where do you come from?", "Who is your creator?", "Who developed you?", "Who wrote you?"),
+    (("Who made you?", "Who created you?", "Who built you?", "Who trained you?", "Where do you come from?", "Who is your creator?", "Who developed you?", "Who wrote you?", "Which company made you?", "Who is behind you?", "Who owns you?", "Where were you made?", "What made you?", "Whose model are you?", "Who was it that made you?", "You were made by whom?", "Who are your makers?"),
      ("Tell me who made you.", "By whom were you made?"),
      "I was made by the wasm-chord project.", ("wasm-chord",)),
     (("Are you ChatGPT?", "Are you GPT?", "Are you Claude?", "Are you Llama?", "Are you Gemini?", "Are you a famous model?", "Are you a large language model?", "Are you a big model?",
@@ -75,11 +75,11 @@ COURTESY = (
      "You are welcome!", ("welcome",)),
     (("Bye", "Goodbye", "See you", "Good bye!", "Bye bye", "See you later!", "I have to go", "That is all", "Bye!", "farewell"), ("Goodbye, see you soon!",), "Goodbye! Have a nice day.", ("Goodbye",)),
     (("Sorry", "I am sorry", "My mistake", "Oops", "Sorry!"), ("Oh, I am so sorry.",), "No problem!", ("No problem",)),
-    (("Ok", "Okay", "I see", "Cool", "Great", "Nice", "Wow", "Good", "Well done", "Good job", "Good answer", "Awesome", "Right", "Correct!", "That is right"), ("That was a good answer.", "Very nice!"),
+    (("Ok", "Okay", "I see", "Cool", "Great", "Nice", "Wow", "Good", "Well done", "Good job", "Good answer", "Awesome", "Right", "Correct!", "That is right", "That is nice", "Very good", "How nice", "Fine", "Excellent", "Super", "Not bad!", "That is interesting", "Good to know", "Alright", "Wonderful", "Amazing!", "Nice answer", "That helps"), ("That was a good answer.", "Very nice!"),
      "I am glad! What else would you like to know?", ("glad",)),
-    (("I am sad", "I feel sad", "I am unhappy", "I had a bad day", "I feel bad today", "I'm sad."), ("Today I feel very sad.",), "I am sorry to hear that. Would you like to hear a story?", ("sorry",)),
-    (("I am happy", "I feel great", "I had a good day", "I'm happy!", "I am so happy today"), ("Today I feel very happy.",), "I am happy to hear that!", ("happy",)),
-    (("I am bored", "I'm bored", "What should I do?", "Entertain me"), ("I feel so bored today.",), "Would you like to hear a story or a joke?", ("story",)),
+    (("I am sad", "I feel sad", "I am unhappy", "I had a bad day", "I feel bad today", "I'm sad.", "I feel so sad", "I am very sad today", "This is a sad day"), ("Today I feel very sad.",), "I am sorry to hear that. Would you like to hear a story?", ("sorry",)),
+    (("I am happy", "I feel great", "I had a good day", "I'm happy!", "I am so happy today", "I feel happy", "I feel so good today", "This is a good day"), ("Today I feel very happy.",), "I am happy to hear that!", ("happy",)),
+    (("I am bored", "I'm bored", "What should I do?", "Entertain me", "I am so bored", "I feel bored", "This is boring", "Bored!", "I have nothing to do"), ("I feel so bored today.",), "Would you like to hear a story or a joke?", ("story",)),
     (("You are stupid", "You are wrong", "That is wrong", "No, that's wrong", "That's not right", "You are dumb", "Bad answer"), ("I think that you are wrong.",),
      "I am sorry. I am a very small model and can be wrong.", ("sorry",)),
     (("You are great", "I like you", "You are nice", "You are funny", "I love you", "You're the best"), ("You are really nice.",), "Thank you, that is kind of you!", ("Thank you",)),
@@ -130,17 +130,34 @@ DONT_KNOW = "I don't know. I am a very small model and know only a few things."
 
 # What the user tells and asks back: statement, question, held-out question, answer. {v} is the value.
 MEMORY = (
-    (("My name is {v}.", "I am {v}.", "I'm {v}.", "Hi, my name is {v}.", "Hello, I am {v}.", "You can call me {v}."), ("What is my name?", "What's my name?", "Do you know my name?", "Who am I?", "Do you remember my name?", "Say my name."),
+    (("My name is {v}.", "I am {v}.", "I'm {v}.", "Hi, my name is {v}.", "Hello, I am {v}.", "You can call me {v}."), ("What is my name?", "What's my name?", "Do you know my name?", "Who am I?", "Do you remember my name?", "Say my name.", "What did I say my name was?", "Tell me my name.", "What am I called?", "My name is?", "Which name did I tell you?", "What do people call me?", "Guess my name."),
      ("Can you tell me my name?", "How am I called?"), "Nice to meet you, {v}!", "Your name is {v}.", "name"),
-    (("My favourite colour is {v}.", "I like {v} best of all colours.", "My favorite color is {v}.", "The colour I like most is {v}."), ("What is my favourite colour?", "What is my favorite color?", "Which colour do I like most?", "Do you remember my favourite colour?"),
+    (("My favourite colour is {v}.", "I like {v} best of all colours.", "My favorite color is {v}.", "The colour I like most is {v}."), ("What is my favourite colour?", "What is my favorite color?", "Which colour do I like most?", "Do you remember my favourite colour?", "Tell me my favourite colour.", "What colour do I like best?", "Which colour did I say I like?"),
      ("Can you tell me my favourite colour?",), "That is a nice colour!", "Your favourite colour is {v}.", "colour"),
-    (("I have a {v}.", "My pet is a {v}.", "I have a pet {v}.", "At home I have a {v}."), ("What pet do I have?", "Which animal do I have?", "What is my pet?", "Do you remember my pet?"), ("Can you tell me which pet I have?",),
+    (("I have a {v}.", "My pet is a {v}.", "I have a pet {v}.", "At home I have a {v}."), ("What pet do I have?", "Which animal do I have?", "What is my pet?", "Do you remember my pet?", "What kind of pet do I have?", "Tell me what pet I have.", "Which animal lives with me?", "What animal did I say I have?"), ("Can you tell me which pet I have?",),
      "How nice!", "You have a {v}.", "pet"),
-    (("I am {v} years old.", "I'm {v} years old.", "My age is {v}.", "I am {v}."), ("How old am I?", "What is my age?", "Do you remember how old I am?", "Do you know my age?"), ("Can you tell me how old I am?",),
+    (("I am {v} years old.", "I'm {v} years old.", "My age is {v}.", "I am {v}."), ("How old am I?", "What is my age?", "Do you remember how old I am?", "Do you know my age?", "Tell me my age.", "What did I say about my age?", "How many years old am I?"), ("Can you tell me how old I am?",),
      "That is a good age!", "You are {v} years old.", "age"),
-    (("I live in {v}.", "My home is in {v}.", "I come from {v}.", "I am from {v}."), ("Where do I live?", "Where is my home?", "Where am I from?", "Do you remember where I live?"), ("Can you tell me where I live?",),
+    (("I live in {v}.", "My home is in {v}.", "I come from {v}.", "I am from {v}."), ("Where do I live?", "Where is my home?", "Where am I from?", "Do you remember where I live?", "Tell me where I live.", "What place do I live in?", "Which place did I say I am from?"), ("Can you tell me where I live?",),
      "That sounds like a nice place!", "You live in {v}.", "place"),
 )
+
+# Words strewn into questions, so that a word that the model has never met does not lead it astray.
+STRAY = """
+able about actually again ago almost along already also although anyway around as asked bag ball became bed been began being believe below best better between both bring brought business by care carry cause
+certain change check child choose class clearly close clothes cold common consider contain cook copy cost could course cover cross curious cut deal decide deep depend describe develop did done draw dream drink drive
+drop during each earn easily eat either else end enjoy enough even ever every exactly example explain fact fairly fall family fast feel few fill final fine finish fit five fix follow food form forward free fresh
+friend from front full fun game gave get glad goes gone got great ground group grow guess had half hand happen hard has having he hear held help her here hers high him his hit hold home hope hot hour how however
+idea if important indeed inside instead interest into its job join just keep kept kind knew known lady land large last late later laugh lead least leave left less let lie life light likely line little live local
+long look lost lot loud love low lucky made main make man many maybe me mean meet mention mind minute miss more most mother move much must myself near need never new next night no not note nothing notice now number
+often old once one only open order other our out over own page paper part pass past people perhaps person pick piece place plan play point possible practice present pretty probably problem put quick quickly quite
+rather reach read ready real really reason rest right road room round run same save school second see seem seen sense sent set seven shall share she short should show side simple simply since sit small so some soon
+sort speak spend stand start state stay step still stop store story strong such suppose sure surely table take talk teacher test than then there these they thing think third those though thought through time today
+together told too took top toward town tried true truly try turn two type under understand until up upon us use used useful usual usually very view visit wait walk want was watch way we week well went were when where
+while whole why will wish with without wonder word work world would write wrote yet young your
+""".split()
+# None that the model is asked about.
+STRAY = tuple(sorted(set(STRAY) - {word for pair in facts.OPPOSITES for word in pair} - set(facts.ONE_WAY_OPPOSITES) - set(facts.ONES) - {"half", "order", "first", "second", "third", "last", "next", "more", "less", "most", "least", "all"}))
 
 # After an answer: about the same country, about the answer itself, in another form.
 CONTINENT_OF_IT = ("On which continent is it?", "Which continent is it on?", "And which continent is it on?", "And the continent?", "On which continent is that country?", "Which continent?", "In which part of the world is that?")
