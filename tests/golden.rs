@@ -129,13 +129,15 @@ fn prompts_become_the_same_tokens() {
 fn logits_of_float_models_are_those_of_others() {
     all_pass(Golden::of(is_float), |file| {
         let computed = file.computed(CacheFormat::F32);
+        // llama.cpp rounds activations to F16 where weights are.
+        let most = if file.text("/format") == "F32" { 1e-10 } else { 1e-5 };
         for other in ["reference", "llama_cpp"] {
             let distances: Vec<f64> = computed
                 .iter()
                 .zip(&file.logits(other))
                 .map(|(ours, theirs)| distance(ours, theirs))
                 .collect();
-            if !distances.iter().all(|&distance| distance <= 1e-5) {
+            if !distances.iter().all(|&distance| distance <= most) {
                 return Err(format!("{} from {other}", shown(&distances)));
             }
         }
@@ -209,5 +211,40 @@ fn the_default_model_answers_as_recorded() {
         std::fs::write(&path, text + "\n").expect("the answers can be written");
     } else {
         assert_eq!(answers, recorded, "set UPDATE_ANSWERS to record the answers of a new default model");
+    }
+}
+
+#[test]
+fn the_draft_model_reads_and_writes_the_tokens_of_the_default_model() {
+    let default = builder().open_default().expect("the default model opens");
+    let draft = builder().open(workspace().join("tests/data/draft.gguf")).expect("the draft model opens");
+    let (large, small) = (default.information(), draft.information());
+    assert_eq!(small.vocabulary, large.vocabulary);
+    assert!(
+        small.parameters * 5 < large.parameters,
+        "{} of {} parameters",
+        small.parameters,
+        large.parameters
+    );
+    for token in 0..large.vocabulary {
+        assert_eq!(draft.detokenize(&[token], true).ok(), default.detokenize(&[token], true).ok(), "{token}");
+    }
+    let text = "<|im_start|>user\nWhat is 17 + 25, mon ami? \u{1f600}<|im_end|>";
+    for special in [false, true] {
+        assert_eq!(draft.tokenize(text, special).ok(), default.tokenize(text, special).ok());
+    }
+}
+
+#[test]
+fn all_of_this_holds_on_every_instruction_set() {
+    const CHOICE: &str = "WASM_CHORD_ISA";
+    if std::env::var_os(CHOICE).is_some() {
+        return;
+    }
+    // Those that the machine lacks run on what it has, again.
+    for isa in ["portable", "avx2"] {
+        let program = std::env::current_exe().expect("a test is a program");
+        let output = std::process::Command::new(program).env(CHOICE, isa).output().expect("it can run again");
+        assert!(output.status.success(), "{isa}:\n{}", String::from_utf8_lossy(&output.stdout));
     }
 }

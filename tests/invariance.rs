@@ -2,10 +2,12 @@
 //! answers end.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wasm_chord::kernels::CacheFormat;
 use wasm_chord::{
-    Chat, Conversation, Error, Event, Finish, Message, Model, Sampling, Session, Stop, Template,
+    Chat, Conversation, Error, Event, Finish, Limits, Message, Model, Sampling, Session, Stop, Template,
 };
 use wasm_chord_tests::{builder, golden, tokens};
 
@@ -349,13 +351,76 @@ fn the_same_seed_gives_the_same_text() {
 
 #[test]
 fn every_format_of_the_cache_holds_a_conversation() {
-    let run = |format| {
+    let logits = |format| {
         let model =
-            builder().cache_format(format).open(golden("llama-f32.gguf")).expect("the golden model opens");
-        tokens(&mut with_prompt(&model, PROMPT), 8)
+            builder().cache_format(format).open(golden("llama3-f32.gguf")).expect("the golden model opens");
+        with_prompt(&model, PROMPT).logits().expect("the step runs")
     };
-    let expected = run(CacheFormat::F32);
-    assert_eq!(run(CacheFormat::F16), expected);
+    let exact = logits(CacheFormat::F32);
+    let largest = exact.iter().fold(0f32, |largest, logit| largest.max(logit.abs()));
+    for (format, tolerance) in [(CacheFormat::F16, 1e-3), (CacheFormat::Q8_0, 0.03)] {
+        let error = exact.iter().zip(logits(format)).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(error > 0.0 && error <= tolerance * largest, "{format:?}: off by {error} of {largest}");
+    }
+}
+
+#[test]
+fn a_context_that_does_not_fit_is_refused() {
+    let open = |context, device_memory| {
+        let limits = Limits { device_memory, ..Limits::default() };
+        builder().context(context).limits(limits).open(golden("llama-f32.gguf")).map(|_| ())
+    };
+    assert!(matches!(open(0, 1 << 40), Err(Error::InvalidRequest(_))));
+    assert!(matches!(open(u32::MAX, 1 << 40), Err(Error::OutOfMemory(_))));
+    assert!(matches!(open(512, 1 << 16), Err(Error::OutOfMemory(_))));
+    assert!(open(512, 16 << 20).is_ok());
+}
+
+#[test]
+fn sessions_and_models_work_from_several_threads_at_once() {
+    let expected = MODELS.map(|name| tokens(&mut with_prompt(&open(name), PROMPT), 16));
+    let shared = open(MODELS[0]);
+    std::thread::scope(|scope| {
+        for (name, expected) in MODELS.iter().zip(&expected) {
+            scope.spawn(move || {
+                assert_eq!(&tokens(&mut with_prompt(&open(name), PROMPT), 16), expected, "{name}")
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(tokens(&mut with_prompt(&shared, PROMPT), 16), expected[0]));
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_step_leaves_the_session_as_it_was() {
+    let model = builder().context(2048).open_default().expect("the default model opens");
+    let prompt =
+        model.tokenize(&"What is the capital of France? ".repeat(200), false).expect("the guest runs");
+    let prompt = &prompt[..1200];
+    let expected = {
+        let mut session = greedy(&model);
+        session.append_tokens(prompt).expect("they are in the vocabulary");
+        (bits(&mut session), tokens(&mut session, 2))
+    };
+    let mut session = greedy(&model);
+    session.append_tokens(prompt).expect("they are in the vocabulary");
+    let canceller = model.canceller();
+    let done = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(2));
+                canceller.cancel();
+            }
+        });
+        let result = session.advance();
+        done.store(true, Ordering::Relaxed);
+        result
+    });
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    assert_eq!(session.tokens().expect("the guest runs"), prompt);
+    assert_eq!((bits(&mut session), tokens(&mut session, 2)), expected);
 }
 
 #[test]

@@ -4,7 +4,6 @@
     target_arch = "wasm32",
     expect(unsafe_code, reason = "generated glue exports functions under fixed names")
 )]
-#![expect(clippy::undocumented_unsafe_blocks, reason = "generated; the contract of the canonical ABI")]
 
 wit_bindgen::generate!({
     path: "../../wit",
