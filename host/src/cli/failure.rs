@@ -41,7 +41,10 @@ impl Failure {
         Self::new(
             4,
             cause,
-            format!("shorten the prompt, or make room with -c {}", tokens.next_multiple_of(256) + 256),
+            format!(
+                "make room with -c {}; in a chat, /clear does so, too",
+                tokens.next_multiple_of(256) + 256
+            ),
         )
     }
 

@@ -1,6 +1,7 @@
 //! `tokenize`: the tokens of a text.
 
 use clap::Args;
+use wasm_chord::Model;
 
 use super::failure::Result;
 use super::options::{self, ModelOptions};
@@ -31,11 +32,17 @@ impl Tokenize {
             return out.line(&format!("{tokens:?}"));
         }
         for token in tokens {
-            let piece = model.detokenize(&[token], true)?;
-            out.line(&format!("{token:6}  '{}'", readable(&piece)))?;
+            out.line(&format!("{token:6}  '{}'", readable(&piece(&model, token)?)))?;
         }
         Ok(())
     }
+}
+
+/// Bytes of a token inside a text: some vocabularies begin every text with a space that only the first token loses again.
+fn piece(model: &Model, token: u32) -> Result<Vec<u8>> {
+    let first = model.detokenize(&[token], true)?;
+    let both = model.detokenize(&[token, token], true)?;
+    Ok(both.get(first.len()..).unwrap_or_default().to_vec())
 }
 
 /// Bytes of a token in one line: text as it is, everything else escaped.
