@@ -138,6 +138,27 @@ impl File {
         self.tensors.iter_mut().find(|tensor| tensor.name == name).expect("there is such a tensor")
     }
 
+    /// The same model in several files, as tools split large ones: all keys in the first, some tensors in each.
+    pub fn split(&self, count: usize) -> Vec<Self> {
+        let tensors_of_each = self.tensors.len().div_ceil(count);
+        let part = |(index, tensors): (usize, &[Tensor])| {
+            let metadata = if index == 0 { self.metadata.clone() } else { Vec::new() };
+            let mut part = Self { metadata, tensors: Vec::new(), data: Vec::new(), ..self.clone() };
+            part.set("split.no", Value::U32(index as u32));
+            part.set("split.count", Value::U32(count as u32));
+            part.set("split.tensors.count", Value::U32(self.tensors.len() as u32));
+            for tensor in tensors {
+                let start = tensor.offset as usize;
+                let size = 4 * tensor.dimensions.iter().product::<u64>() as usize;
+                part.tensors.push(Tensor { offset: part.data.len() as u64, ..tensor.clone() });
+                part.data.extend(&self.data[start..start + size]);
+                part.data.resize(part.data.len().next_multiple_of(32), 0);
+            }
+            part
+        };
+        self.tensors.chunks(tensors_of_each).enumerate().map(part).collect()
+    }
+
     /// The bytes, and how many of them are the tables.
     pub fn bytes(&self) -> (Vec<u8>, usize) {
         let mut out = Vec::new();
