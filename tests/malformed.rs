@@ -96,14 +96,14 @@ fn a_flipped_byte_of_the_tables_never_crashes() {
     let (bytes, tables) = File::tiny().bytes();
     let mut refused = 0;
     for position in 0..tables {
-        for flip in [0x01, 0x80, 0xff] {
+        for flip in [0x01, 0xff] {
             let mut damaged = bytes.clone();
             damaged[position] ^= flip;
             let result = place.check(&format!("byte {position} ^ {flip:#x}"), &damaged);
             refused += usize::from(result.is_err());
         }
     }
-    assert!(refused > tables, "{refused} of {} flips were noticed", 3 * tables);
+    assert!(refused > tables, "{refused} of {} flips were noticed", 2 * tables);
 }
 
 #[test]
