@@ -185,7 +185,7 @@ fn reader_that_leaves_is_no_failure() {
 fn interrupt_ends_the_answer_with_its_code() {
     use std::io::Read;
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasm-chord"));
-    command.args(["run", "--no-chat", "--ignore-eos", "-c", "100000", "Once upon a time"]);
+    command.args(["run", "--no-chat", "--ignore-eos", "-c", "20000", "Once upon a time"]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Once it speaks, it listens.

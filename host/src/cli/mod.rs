@@ -29,7 +29,7 @@ WASM_CHORD_LOG=debug shows what happens inside; WASM_CHORD_CACHE is the folder o
 
 /// Runs language models whose logic is a sandboxed WebAssembly component.
 #[derive(Parser)]
-#[command(name = "wasm-chord", version, after_help = EXIT_CODES, disable_help_subcommand = false)]
+#[command(name = "wasm-chord", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
