@@ -37,14 +37,27 @@ fn compile(workspace: &Path, target: &Path) -> Result<Vec<u8>> {
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--package", "wasm-chord-guest", "--lib", "--profile", "guest", "--target", TARGET, "--locked"])
+        .args([
+            "build",
+            "--package",
+            "wasm-chord-guest",
+            "--lib",
+            "--profile",
+            "guest",
+            "--target",
+            TARGET,
+            "--locked",
+        ])
         .arg("--target-dir")
         .arg(target);
     // What the outer build was told is about the outer target.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         let meant_for_host = ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"];
-        if meant_for_host.contains(&&*name) || name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_CFG_") {
+        if meant_for_host.contains(&&*name)
+            || name.starts_with("CARGO_PROFILE_")
+            || name.starts_with("CARGO_CFG_")
+        {
             command.env_remove(&*name);
         }
     }

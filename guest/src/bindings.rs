@@ -9,7 +9,6 @@
 wit_bindgen::generate!({
     path: "../wit",
     world: "model",
-    pub_export_macro: true,
 });
 
 #[cfg(target_arch = "wasm32")]

@@ -95,7 +95,7 @@ mod guard {
     /// Most files that are mapped at once.
     const SLOTS: usize = 1024;
 
-    static TABLE: [Slot; SLOTS] = [const { Slot::EMPTY }; SLOTS];
+    static TABLE: [Slot; SLOTS] = [const { Slot::free() }; SLOTS];
 
     /// The disposition before ours, as `sigaction` fields: handler and flags.
     static PREVIOUS: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(libc::SIG_DFL), AtomicUsize::new(0));
@@ -108,8 +108,9 @@ mod guard {
     }
 
     impl Slot {
-        const EMPTY: Self =
-            Self { start: AtomicUsize::new(0), length: AtomicUsize::new(0), damaged: AtomicBool::new(false) };
+        const fn free() -> Self {
+            Self { start: AtomicUsize::new(0), length: AtomicUsize::new(0), damaged: AtomicBool::new(false) }
+        }
     }
 
     /// An entry of the table for as long as the map lives.
@@ -222,7 +223,7 @@ mod tests {
         let mut file = File::create(&path).unwrap();
         file.write_all(&[7; 1 << 16]).unwrap();
         let mapping = Mapping::open(&path).unwrap();
-        assert_eq!((*mapping).as_ref().as_ref()[60_000], 7);
+        assert_eq!((*mapping).as_ref()[60_000], 7);
         assert!(mapping.intact());
 
         file.set_len(4096).unwrap();

@@ -136,7 +136,9 @@ impl Model {
     /// # Errors
     /// If the guest was stopped.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        self.call(|store, exports, model| Ok(Ok(exports.model().call_tokenize(store, model, text, special)?)))
+        self.call(|store, exports, model| {
+            Ok(Ok(exports.model().call_tokenize(store, model, text, special)?))
+        })
     }
 
     /// Bytes of tokens, control tokens included only if `special`.
@@ -162,7 +164,8 @@ impl Model {
     /// [`Error::InvalidRequest`] for sampling that makes no sense.
     pub fn session(&self, sampling: &Sampling, stop: &Stop) -> Result<Session> {
         let (sampling, limits) = (sampling.into(), stop.into());
-        let handle = self.call(|store, exports, model| exports.model().call_session(store, model, &sampling, &limits))?;
+        let handle = self
+            .call(|store, exports, model| exports.model().call_session(store, model, &sampling, &limits))?;
         Ok(Session::new(self.clone(), handle))
     }
 
@@ -176,7 +179,8 @@ impl Model {
             return Err(Error::InvalidRequest("a session belongs to another model".into()));
         }
         let handles: Vec<ResourceAny> = sessions.iter().map(|session| session.handle()).collect();
-        let events = self.call(|store, exports, model| exports.model().call_advance(store, model, &handles))?;
+        let events =
+            self.call(|store, exports, model| exports.model().call_advance(store, model, &handles))?;
         if events.len() != sessions.len() {
             let (events, sessions) = (events.len(), sessions.len());
             return Err(Error::Guest(format!("it returned {events} events for {sessions} sessions")));
@@ -220,7 +224,8 @@ impl Model {
     ) -> Result<T> {
         let mut state = self.loaded.state();
         let model = state.model;
-        self.loaded.call(&mut state, |store, exports| work(store, exports, model.expect("the model is loaded")))
+        self.loaded
+            .call(&mut state, |store, exports| work(store, exports, model.expect("the model is loaded")))
     }
 
     /// Give up a session. Nothing to be done about an instance that is lost.
@@ -346,7 +351,8 @@ impl Builder {
         };
         let watch = Arc::new(Watch::default());
         let mut store = store(&engine, space, &device, &watch, &self.limits);
-        let ticker = Ticker::start(engine).map_err(|error| Error::Failed(format!("no thread can be started: {error}")))?;
+        let ticker = Ticker::start(engine)
+            .map_err(|error| Error::Failed(format!("no thread can be started: {error}")))?;
 
         // Instantiation runs the guest's own initialisation: within its limits, too.
         watch.begin(self.limits.time);
@@ -358,7 +364,8 @@ impl Builder {
 
         let state = State { store, bindings, model: None, lost: None };
         let information = Information::default();
-        let mut loaded = Loaded { state: Mutex::new(state), watch, ticker, information, device, limits: self.limits };
+        let mut loaded =
+            Loaded { state: Mutex::new(state), watch, ticker, information, device, limits: self.limits };
         let options = contract::Options {
             context: self.context,
             cache: match self.cache_format.unwrap_or(CacheFormat::F16) {
@@ -369,7 +376,8 @@ impl Builder {
         };
         let mut state = loaded.state();
         let model = loaded.call(&mut state, |store, exports| exports.model().call_load(store, options))?;
-        let information = loaded.call(&mut state, |store, exports| Ok(Ok(exports.model().call_information(store, model)?)))?;
+        let information = loaded
+            .call(&mut state, |store, exports| Ok(Ok(exports.model().call_information(store, model)?)))?;
         state.model = Some(model);
         drop(state);
         loaded.information = information.into();
@@ -380,7 +388,10 @@ impl Builder {
 /// What a guest can import: the contract, and WASI with nothing behind it for guests that were compiled against it.
 fn linker(engine: &Engine, component: &wasmtime::component::Component) -> wasmtime::Result<Linker<Data>> {
     let mut linker = Linker::new(engine);
-    imports::add_to_linker(&mut linker, |data: &mut Data| View { context: &mut data.context, table: &mut data.table })?;
+    imports::add_to_linker(&mut linker, |data: &mut Data| View {
+        context: &mut data.context,
+        table: &mut data.table,
+    })?;
     if component.component_type().imports(engine).any(|(name, _)| name.starts_with("wasi:")) {
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     }
@@ -397,7 +408,8 @@ fn store(
     let context = Context::with_watch(Arc::new(space), device.clone(), limits.device_memory, watch.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.handles);
-    let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).instances(64).memories(16).tables(64).build();
+    let store_limits =
+        StoreLimitsBuilder::new().memory_size(limits.memory).instances(64).memories(16).tables(64).build();
     let wasi = WasiCtx::builder().build();
     let data = Data { context, table, limits: store_limits, wasi, meter: Meter::default() };
     let mut store = Store::new(engine, data);

@@ -55,7 +55,9 @@ impl Session {
     /// If the guest was stopped.
     pub fn append(&mut self, text: &str, special: bool) -> Result<usize> {
         let handle = self.handle;
-        let count = self.model.call(|store, exports, _| exports.session().call_append(store, handle, text, special))?;
+        let count = self
+            .model
+            .call(|store, exports, _| exports.session().call_append(store, handle, text, special))?;
         self.pending += count as usize;
         Ok(count as usize)
     }
@@ -78,8 +80,9 @@ impl Session {
     /// If the template cannot be had or refuses the conversation; the session is as before then.
     pub fn converse(&mut self, conversation: &Conversation) -> Result<usize> {
         let (handle, conversation) = (self.handle, conversation.into());
-        let count =
-            self.model.call(|store, exports, _| exports.session().call_converse(store, handle, &conversation))?;
+        let count = self
+            .model
+            .call(|store, exports, _| exports.session().call_converse(store, handle, &conversation))?;
         self.pending = count as usize;
         Ok(count as usize)
     }
@@ -145,7 +148,8 @@ impl Session {
     /// If the guest was stopped.
     pub fn fork(&self) -> Result<Session> {
         let handle = self.handle;
-        let fork = self.model.call(|store, exports, _| Ok(Ok(exports.session().call_fork(store, handle)?)))?;
+        let fork =
+            self.model.call(|store, exports, _| Ok(Ok(exports.session().call_fork(store, handle)?)))?;
         let mut fork = Self::new(self.model.clone(), fork);
         fork.pending = self.pending;
         Ok(fork)

@@ -60,7 +60,9 @@ impl AddressSpace {
     /// [`Error::Open`] for a file that cannot be mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let mut space = Self::default();
-        for (index, path) in shard_paths(path).unwrap_or_else(|| vec![path.to_owned()]).into_iter().enumerate() {
+        for (index, path) in
+            shard_paths(path).unwrap_or_else(|| vec![path.to_owned()]).into_iter().enumerate()
+        {
             let mapping = Mapping::open(&path).map_err(|cause| Error::Open { path: path.clone(), cause })?;
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let role = if index == 0 { Role::Model } else { Role::Shard };
@@ -70,9 +72,10 @@ impl AddressSpace {
     }
 
     fn add(&mut self, name: String, role: Role, bytes: Bytes, mapping: Option<Arc<Mapping>>) {
-        let base = self.regions.last().map_or(0, |last| {
-            (last.base + last.size()).next_multiple_of(ALIGNMENT) + ALIGNMENT
-        });
+        let base = self
+            .regions
+            .last()
+            .map_or(0, |last| (last.base + last.size()).next_multiple_of(ALIGNMENT) + ALIGNMENT);
         self.regions.push(Region { name, role, base, bytes, mapping });
     }
 
@@ -100,9 +103,10 @@ impl AddressSpace {
     pub(crate) fn check(&self) -> std::result::Result<(), AccessError> {
         let damaged = |region: &&Region| region.mapping.as_ref().is_some_and(|mapping| !mapping.intact());
         match self.regions.iter().find(damaged) {
-            Some(region) => {
-                Err(AccessError::Damaged(format!("the file {} was shortened while it was in use", region.name)))
-            }
+            Some(region) => Err(AccessError::Damaged(format!(
+                "the file {} was shortened while it was in use",
+                region.name
+            ))),
             None => Ok(()),
         }
     }
@@ -142,7 +146,11 @@ fn shard_paths(path: &Path) -> Option<Vec<PathBuf>> {
     if number == 0 || number > count {
         return None;
     }
-    Some((1..=count).map(|shard| path.with_file_name(format!("{prefix}-{shard:05}-of-{count:05}.{extension}"))).collect())
+    Some(
+        (1..=count)
+            .map(|shard| path.with_file_name(format!("{prefix}-{shard:05}-of-{count:05}.{extension}")))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -159,7 +167,9 @@ mod tests {
 
     #[test]
     fn other_names_are_files_of_their_own() {
-        for name in ["model.gguf", "a-of-b.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf", "m-1-of-2.gguf"] {
+        for name in
+            ["model.gguf", "a-of-b.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf", "m-1-of-2.gguf"]
+        {
             assert_eq!(shard_paths(Path::new(name)), None, "{name}");
         }
     }

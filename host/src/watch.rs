@@ -75,7 +75,8 @@ impl Watch {
     /// Run a kernel: the guest's time stands still.
     pub(crate) fn during_kernel<T>(&self, kernel: impl FnOnce(&AtomicBool) -> T) -> T {
         let pause = |call: &mut Call| {
-            call.paused = call.deadline.take().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            call.paused =
+                call.deadline.take().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         };
         pause(&mut self.call());
         let result = kernel(&self.stop);
@@ -133,7 +134,9 @@ impl Ticker {
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { running: Mutex::default(), changed: Condvar::new() });
         let of_thread = shared.clone();
-        std::thread::Builder::new().name("wasm-chord-ticker".into()).spawn(move || of_thread.tick(&engine))?;
+        std::thread::Builder::new()
+            .name("wasm-chord-ticker".into())
+            .spawn(move || of_thread.tick(&engine))?;
         Ok(Self(shared))
     }
 

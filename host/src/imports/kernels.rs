@@ -13,7 +13,8 @@ use wasmtime::{Result, bail};
 
 use super::View;
 use super::contract::kernels::{
-    Activation, AttentionShape, Continuation, Failure, Host, HostPlan, HostRecorder, HostStep, RopeLayout, Rotary,
+    Activation, AttentionShape, Continuation, Failure, Host, HostPlan, HostRecorder, HostStep, RopeLayout,
+    Rotary,
 };
 use super::quota::Charge;
 use super::tensors::{OwnedCache, OwnedSequence, OwnedTensor};
@@ -63,7 +64,8 @@ impl View<'_> {
         for tensor in tensors {
             owned.push(self.table.get(tensor)?.clone());
         }
-        let [first, second] = weights.map(|weight| weight.map(|weight| self.table.get(weight).cloned()).transpose());
+        let [first, second] =
+            weights.map(|weight| weight.map(|weight| self.table.get(weight).cloned()).transpose());
         let weights = [first?, second?];
         let open = self.table.get_mut(&recorder)?;
         owned.iter().for_each(|tensor| open.hold(&tensor.charge));
@@ -81,8 +83,15 @@ impl HostRecorder for View<'_> {
         Ok(self.table.push(OpenRecorder::default())?)
     }
 
-    fn embed(&mut self, this: Handle<OpenRecorder>, out: Handle<OwnedTensor>, table: Handle<Weight>) -> Result<()> {
-        self.record(this, [&out], [Some(&table), None], |r, [out], [table, _]| r.embed(out, table.expect(GIVEN)))
+    fn embed(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        table: Handle<Weight>,
+    ) -> Result<()> {
+        self.record(this, [&out], [Some(&table), None], |r, [out], [table, _]| {
+            r.embed(out, table.expect(GIVEN))
+        })
     }
 
     fn rms_norm(
@@ -219,7 +228,12 @@ impl HostRecorder for View<'_> {
         self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.scale(out, x, factor, soft_cap))
     }
 
-    fn select(&mut self, this: Handle<OpenRecorder>, out: Handle<OwnedTensor>, x: Handle<OwnedTensor>) -> Result<()> {
+    fn select(
+        &mut self,
+        this: Handle<OpenRecorder>,
+        out: Handle<OwnedTensor>,
+        x: Handle<OwnedTensor>,
+    ) -> Result<()> {
         self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.select(out, x))
     }
 

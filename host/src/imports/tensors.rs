@@ -91,7 +91,8 @@ impl View<'_> {
             return Err(Error::BadShape(format!("{rows} x {columns} elements overflow the address space")));
         };
         let size = kernels::Weight::size(format, rows, columns).map_err(made)?;
-        let bytes = self.context.space.bytes(address, size as u64).map_err(|error| Error::Memory(error.into()))?;
+        let bytes =
+            self.context.space.bytes(address, size as u64).map_err(|error| Error::Memory(error.into()))?;
         kernels::Weight::new(bytes, format, rows, columns).map_err(made)
     }
 }
@@ -119,7 +120,7 @@ impl HostTensor for View<'_> {
         let begun = Instant::now();
         let numbers = self.table.get(&of)?.tensor.read(row as usize);
         self.context.work += begun.elapsed();
-        Ok(numbers.map_err(|error| wasmtime::format_err!("read: {error}"))?)
+        numbers.map_err(|error| wasmtime::format_err!("read: {error}"))
     }
 
     fn top_k(&mut self, of: Resource<OwnedTensor>, row: u32, count: u32) -> Result<Vec<(u32, f32)>> {

@@ -120,6 +120,7 @@ impl Kernels {
     }
 
     /// The instruction set that they were made for.
+    #[cfg(feature = "suite")]
     pub(crate) fn isa(&self) -> Isa {
         self.isa
     }
