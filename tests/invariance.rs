@@ -113,6 +113,37 @@ fn a_session_that_joins_and_leaves_changes_nothing_for_the_others() {
 }
 
 #[test]
+fn advice_changes_no_bit() {
+    for name in MODELS {
+        let without = builder().prefetch(false).open(golden(name)).expect("the golden model opens");
+        assert_eq!(
+            bits(&mut with_prompt(&without, PROMPT)),
+            bits(&mut with_prompt(&open(name), PROMPT)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_comes_the_same_to_a_callback() {
+    let model = open(MODELS[0]);
+    let stop = Stop { after: Some(12), ignore_end: true, ..Stop::default() };
+    let mut session = model.session(&Sampling::greedy(), &stop).expect("greedy sampling makes sense");
+    session.append(PROMPT, false).expect("it can be appended");
+    let mut fork = session.fork().expect("it can be forked");
+    let mut text = String::new();
+    let finish = session.generate(|piece| {
+        text += piece;
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!((finish.expect("it runs"), text), (Some(Finish::Length), fork.complete().expect("it runs")));
+
+    session.append(PROMPT, false).expect("it can be appended");
+    let broken = session.generate(|_| std::ops::ControlFlow::Break(()));
+    assert_eq!(broken.expect("it runs"), None);
+}
+
+#[test]
 fn how_a_prompt_is_cut_changes_no_bit() {
     for name in MODELS {
         let model = open(name);

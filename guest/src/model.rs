@@ -170,6 +170,11 @@ impl Model {
         if outputs { self.head.run(step) } else { Ok(()) }
     }
 
+    /// The `count` highest logits of output `row` of the last run with their tokens, highest first.
+    pub fn top_logits(&self, row: u32, count: u32) -> Vec<(u32, f32)> {
+        self.logits.top_k(row, count)
+    }
+
     /// Logits of output `row` of the last run, `(vocabulary)`.
     pub fn logits(&self, row: u32) -> Vec<f32> {
         self.logits.read(row)

@@ -93,6 +93,9 @@ impl Sampling {
     }
 }
 
+/// Most of the highest logits that are worth asking for instead of all.
+const MOST_TOP: u32 = 1024;
+
 /// A token that is still in the race.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Candidate {
@@ -185,6 +188,48 @@ impl Sampler {
         if possible { Ok(()) } else { Err(Error::Failed("the logits leave no token possible".into())) }
     }
 
+    /// How many of the highest logits suffice for [`Sampler::sample_top`]; `None` if the chain needs all.
+    pub fn top(&self) -> Option<u32> {
+        let all_may_change = !self.bias.is_empty() || self.sampling.penalizes();
+        match self.sampling {
+            _ if all_may_change => None,
+            Sampling { temperature, .. } if temperature <= 0.0 => Some(1),
+            Sampling { top_k: k, .. } => {
+                ((1..=MOST_TOP).contains(&k) && (k as usize) < self.vocabulary).then_some(k)
+            }
+        }
+    }
+
+    /// As [`Sampler::check`], for the highest logits: NaN comes first among them.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] for NaN, positive infinity, or when no token is possible.
+    pub fn check_top(&self, top: &[(u32, f32)]) -> Result<()> {
+        match top.first() {
+            Some((_, logit)) if logit.is_nan() || *logit == f32::INFINITY => {
+                Err(Error::Failed("the logits are not finite".into()))
+            }
+            Some((_, logit)) if *logit > f32::NEG_INFINITY => Ok(()),
+            _ => Err(Error::Failed("the logits leave no token possible".into())),
+        }
+    }
+
+    /// Chooses the next token from the highest logits with their tokens, highest first, the lower token first among equals: as many
+    /// as [`Sampler::top`] says. The same token as from all logits.
+    ///
+    /// # Errors
+    /// Those of [`Sampler::check_top`].
+    pub fn sample_top(&mut self, top: &[(u32, f32)]) -> Result<u32> {
+        self.check_top(top)?;
+        if self.sampling.temperature <= 0.0 {
+            return Ok(top[0].0);
+        }
+        self.candidates.clear();
+        let possible = top.iter().filter(|(_, logit)| *logit > f32::NEG_INFINITY);
+        self.candidates.extend(possible.map(|&(token, logit)| Candidate { token, logit, weight: 0.0 }));
+        self.draw().ok_or_else(|| Error::Failed("the logits leave no token possible".into()))
+    }
+
     /// Chooses the next token from logits `(vocabulary)` after the tokens so far, of which only the last few count (see
     /// [`Sampling::repeat_last`]).
     ///
@@ -201,7 +246,12 @@ impl Sampler {
             self.adjust(&mut changed, tokens);
             &changed
         };
-        let token = if self.sampling.temperature <= 0.0 { most_likely(logits) } else { self.draw(logits) };
+        let token = if self.sampling.temperature <= 0.0 {
+            most_likely(logits)
+        } else {
+            self.keep_top_k(logits);
+            self.draw()
+        };
         self.changed = changed;
         token.ok_or_else(|| Error::Failed("the logits leave no token possible".into()))
     }
@@ -229,9 +279,8 @@ impl Sampler {
         }
     }
 
-    /// The chain from top-k on.
-    fn draw(&mut self, logits: &[f32]) -> Option<u32> {
-        self.keep_top_k(logits);
+    /// The chain after top-k, on the candidates that it kept.
+    fn draw(&mut self) -> Option<u32> {
         self.keep_top_p();
         self.keep_min_p();
         weigh(&mut self.candidates, self.sampling.temperature);

@@ -52,10 +52,19 @@ pub struct Session {
     /// Everything appended and yielded.
     tokens: Vec<u32>,
     /// Logits of the token after the last, if all were run and none was drawn from them yet.
-    logits: Option<Vec<f32>>,
+    logits: Option<Logits>,
     sampler: Sampler,
     limits: Limits,
     answer: Answer,
+}
+
+/// What is known of the next token.
+#[derive(Clone)]
+enum Logits {
+    /// `(vocabulary)`
+    All(Vec<f32>),
+    /// The highest with their tokens, highest first: as many as the sampler needs.
+    Top(Vec<(u32, f32)>),
 }
 
 /// The state of an answer.
@@ -179,21 +188,24 @@ impl Session {
     /// # Errors
     /// [`Error::InvalidRequest`] for an empty session, [`Error::OutOfMemory`] if the context is full.
     pub fn logits(&mut self) -> Result<&[f32]> {
-        if self.run_pending()? {
-            return Err(Error::OutOfMemory("the context is full".into()));
+        if !matches!(self.logits, Some(Logits::All(_))) {
+            self.logits = None;
+            if !run_pending(&mut [self], Want::All)?.is_empty() {
+                return Err(Error::OutOfMemory("the context is full".into()));
+            }
         }
-        Ok(self.logits.as_deref().expect("all tokens were run"))
-    }
-
-    /// Run what is pending; true if there is no room for it.
-    fn run_pending(&mut self) -> Result<bool> {
-        Ok(!run_pending(&mut [self])?.is_empty())
+        match &self.logits {
+            Some(Logits::All(logits)) => Ok(logits),
+            _ => unreachable!("all logits were asked for"),
+        }
     }
 
     /// Draw the next token from the logits.
     fn next(&mut self) -> Result<Event> {
-        let logits = self.logits.as_ref().expect("all tokens were run");
-        let token = self.sampler.sample(logits, &self.tokens)?;
+        let token = match self.logits.as_ref().expect("all tokens were run") {
+            Logits::All(logits) => self.sampler.sample(logits, &self.tokens)?,
+            Logits::Top(top) => self.sampler.sample_top(top)?,
+        };
         self.tokens.push(token);
         self.logits = None;
         self.answer.tokens += 1;
@@ -248,12 +260,14 @@ pub fn advance(sessions: &mut [&mut Session]) -> Result<Vec<Event>> {
         .zip(&events)
         .filter_map(|(session, event)| event.is_none().then_some(&mut **session))
         .collect();
-    let full = run_pending(&mut active)?;
+    let full = run_pending(&mut active, Want::WhatSuffices)?;
 
     // Draw from all logits before anything is kept, so that one bad session does not cost another its token.
     for session in &active {
-        if let Some(logits) = &session.logits {
-            session.sampler.check(logits)?;
+        match &session.logits {
+            Some(Logits::All(logits)) => session.sampler.check(logits)?,
+            Some(Logits::Top(top)) => session.sampler.check_top(top)?,
+            None => {}
         }
     }
     for (index, session) in active.into_iter().enumerate() {
@@ -263,8 +277,17 @@ pub fn advance(sessions: &mut [&mut Session]) -> Result<Vec<Event>> {
     Ok(events.into_iter().map(|event| event.expect("every session has its event")).collect())
 }
 
+/// Which logits to read back after a step.
+#[derive(Clone, Copy)]
+enum Want {
+    /// All of them.
+    All,
+    /// As few as the session's sampler needs.
+    WhatSuffices,
+}
+
 /// Run what is pending in batched steps until every session has logits. Returns the indices of those without room.
-fn run_pending(sessions: &mut [&mut Session]) -> Result<Vec<usize>> {
+fn run_pending(sessions: &mut [&mut Session], want: Want) -> Result<Vec<usize>> {
     let mut full = Vec::new();
     for (index, session) in sessions.iter_mut().enumerate() {
         if session.tokens.is_empty() {
@@ -285,12 +308,12 @@ fn run_pending(sessions: &mut [&mut Session]) -> Result<Vec<usize>> {
         if waiting.is_empty() {
             return Ok(full);
         }
-        match run_step(sessions, &waiting) {
+        match run_step(sessions, &waiting, want) {
             Ok(()) => {}
             // Together they do not fit; one after the other, some may.
             Err(Failure::CacheFull) => {
                 for index in waiting {
-                    match run_step(sessions, &[index]) {
+                    match run_step(sessions, &[index], want) {
                         Ok(()) => {}
                         Err(Failure::CacheFull) => full.push(index),
                         Err(failure) => return Err(failure.into()),
@@ -303,7 +326,7 @@ fn run_pending(sessions: &mut [&mut Session]) -> Result<Vec<usize>> {
 }
 
 /// One step with as many pending tokens of the sessions `which` as fit, in their order.
-fn run_step(sessions: &mut [&mut Session], which: &[usize]) -> std::result::Result<(), Failure> {
+fn run_step(sessions: &mut [&mut Session], which: &[usize], want: Want) -> std::result::Result<(), Failure> {
     let Some(&first) = which.first() else { return Ok(()) };
     let model = sessions[first].model.clone();
     let mut room = kernels::step_limit() as usize;
@@ -329,8 +352,12 @@ fn run_step(sessions: &mut [&mut Session], which: &[usize]) -> std::result::Resu
     }
     model.run(&continuations)?;
     drop(continuations);
-    for (row, index) in complete.into_iter().enumerate() {
-        sessions[index].logits = Some(model.logits(row as u32));
+    for (row, index) in (0..).zip(complete) {
+        let session = &mut *sessions[index];
+        session.logits = Some(match (want, session.sampler.top()) {
+            (Want::WhatSuffices, Some(count)) => Logits::Top(model.top_logits(row, count)),
+            _ => Logits::All(model.logits(row)),
+        });
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ pub struct Builder {
     device: Option<Arc<dyn Device>>,
     context: Option<u32>,
     cache_format: Option<CacheFormat>,
+    without_prefetch: bool,
     guest: Option<Guest>,
     guest_cache: Option<Option<PathBuf>>,
     limits: Limits,
@@ -66,6 +67,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// Bytes that one call may copy from the guest to the host: more than the longest text or list of tokens that makes sense.
+const HOSTCALL_BYTES: usize = 64 << 20;
 
 pub(crate) struct Loaded {
     state: Mutex<State>,
@@ -297,6 +301,12 @@ impl Builder {
         self
     }
 
+    /// Whether to bring weights near when the guest says that it will need them soon, as is the default. Never changes a result.
+    pub fn prefetch(mut self, follow: bool) -> Self {
+        self.without_prefetch = !follow;
+        self
+    }
+
     /// Run this guest component instead of the built-in one.
     pub fn guest(mut self, component: impl Into<Arc<[u8]>>) -> Self {
         self.guest = Some(Guest::Bytes(component.into()));
@@ -351,6 +361,7 @@ impl Builder {
         };
         let watch = Arc::new(Watch::default());
         let mut store = store(&engine, space, &device, &watch, &self.limits);
+        store.data_mut().context.prefetch = !self.without_prefetch;
         let ticker = Ticker::start(engine)
             .map_err(|error| Error::Failed(format!("no thread can be started: {error}")))?;
 
@@ -417,6 +428,8 @@ fn store(
     let of_store = watch.clone();
     store.epoch_deadline_callback(move |_| of_store.look_up());
     store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    store.set_max_component_handles(limits.handles);
     store
 }
 

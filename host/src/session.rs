@@ -1,5 +1,6 @@
 //! Conversations with a model: sessions of tokens, and chats of messages on top.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::ResourceAny;
@@ -113,6 +114,20 @@ impl Session {
     /// The answer, piece by piece, until it ends.
     pub fn pieces(&mut self) -> Pieces<'_> {
         Pieces { session: self, finish: None }
+    }
+
+    /// The answer, handed to `each` piece by piece until it ends or `each` breaks. Returns why it ended, `None` if `each` did.
+    ///
+    /// # Errors
+    /// What went wrong; the pieces before were handed over.
+    pub fn generate(&mut self, mut each: impl FnMut(&str) -> ControlFlow<()>) -> Result<Option<Finish>> {
+        let mut pieces = self.pieces();
+        while let Some(piece) = pieces.next() {
+            if each(&piece?).is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(pieces.finish())
     }
 
     /// The whole answer.

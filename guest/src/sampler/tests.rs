@@ -279,3 +279,45 @@ fn the_buffers_are_kept_from_token_to_token() {
     }
     assert_eq!(before, (sampler.candidates.as_ptr(), sampler.changed.as_ptr()));
 }
+
+#[test]
+fn the_highest_logits_give_the_same_token_as_all() {
+    let logits = logits(500, 11);
+    let mut order: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    for (temperature, top_k, top_p, min_p) in [
+        (0.0, 40, 0.95, 0.05),
+        (0.8, 40, 0.95, 0.05),
+        (1.5, 3, 1.0, 0.0),
+        (1.0, 499, 0.5, 0.0),
+        (1.0, 1, 1.0, 0.5),
+    ] {
+        let sampling = Sampling { temperature, top_k, top_p, min_p, seed: 5, ..Sampling::default() };
+        let mut from_all = Sampler::new(sampling, logits.len()).unwrap();
+        let mut from_top = from_all.clone();
+        let count = from_top.top().unwrap() as usize;
+        for _ in 0..200 {
+            assert_eq!(from_top.sample_top(&order[..count]).unwrap(), from_all.sample(&logits, &[]).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_highest_logits_do_not_suffice_where_others_may_rise() {
+    let top = |sampling| Sampler::new(sampling, 500).unwrap().top();
+    assert_eq!(top(Sampling { top_k: 0, ..Sampling::default() }), None);
+    assert_eq!(top(Sampling { top_k: 500, ..Sampling::default() }), None);
+    assert_eq!(top(Sampling { repeat_penalty: 1.1, ..Sampling::default() }), None);
+    assert_eq!(top(Sampling { temperature: 0.0, bias: vec![(1, 2.0)], ..Sampling::default() }), None);
+    assert_eq!(top(Sampling { temperature: 0.0, ..Sampling::default() }), Some(1));
+    assert_eq!(top(Sampling::default()), Some(40));
+}
+
+#[test]
+fn hostile_highest_logits_are_errors() {
+    let mut sampler = Sampler::new(plain(), 10).unwrap();
+    for top in [&[][..], &[(0, f32::NAN), (1, 2.0)], &[(0, f32::INFINITY)], &[(0, f32::NEG_INFINITY)]] {
+        assert!(matches!(sampler.sample_top(top), Err(Error::Failed(_))), "{top:?}");
+        assert!(matches!(sampler.check_top(top), Err(Error::Failed(_))), "{top:?}");
+    }
+}

@@ -257,7 +257,7 @@ impl HostRecorder for View<'_> {
 impl HostPlan for View<'_> {
     fn prefetch(&mut self, this: Handle<OwnedPlan>) -> Result<()> {
         let plan = self.table.get(&this)?;
-        if !plan.near.swap(true, Ordering::Relaxed) {
+        if self.context.prefetch && !plan.near.swap(true, Ordering::Relaxed) {
             plan.plan.recording().weights().for_each(|weight| mapping::will_need(weight.bytes()));
         }
         Ok(())

@@ -45,6 +45,8 @@ pub struct Context {
     device: Arc<dyn Device>,
     quota: quota::Quota,
     watch: Arc<Watch>,
+    /// Whether to bring weights near that the guest will need soon.
+    pub(crate) prefetch: bool,
     /// Time spent in the methods that do a guest's work.
     pub(crate) work: Duration,
 }
@@ -61,7 +63,14 @@ impl Context {
         device_memory: u64,
         watch: Arc<Watch>,
     ) -> Self {
-        Self { space, device, quota: quota::Quota::new(device_memory), watch, work: Duration::ZERO }
+        Self {
+            space,
+            device,
+            quota: quota::Quota::new(device_memory),
+            watch,
+            prefetch: true,
+            work: Duration::ZERO,
+        }
     }
 }
 

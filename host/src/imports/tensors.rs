@@ -203,23 +203,35 @@ impl HostSequence for View<'_> {
     }
 }
 
-/// The `count` largest numbers with their places: largest first, then the lower place; NaN last.
+/// The `count` largest numbers with their places: NaN first, then the largest, then the lower place.
 fn largest(numbers: &[f32], count: usize) -> Vec<(u32, f32)> {
     let order = |a: &(u32, f32), b: &(u32, f32)| -> Ordering {
         let by_number = match (a.1.is_nan(), b.1.is_nan()) {
             (false, false) => b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal),
-            (a, b) => a.cmp(&b),
+            (a, b) => b.cmp(&a),
         };
         by_number.then(a.0.cmp(&b.0))
     };
-    let mut entries: Vec<(u32, f32)> = (0..).zip(numbers.iter().copied()).collect();
-    if count < entries.len() {
-        if count > 0 {
-            entries.select_nth_unstable_by(count - 1, order);
+    if count == 0 {
+        return Vec::new();
+    }
+    // Somewhat more than wanted are collected, then selected from: what is not above the worst of those never enters. Among equals
+    // the first places have been seen by then.
+    let mut entries: Vec<(u32, f32)> = Vec::new();
+    let mut floor = None;
+    for (place, &number) in (0..).zip(numbers) {
+        if floor.is_some_and(|floor| number <= floor) {
+            continue;
         }
-        entries.truncate(count);
+        entries.push((place, number));
+        if entries.len() >= count.saturating_mul(2).saturating_add(64) {
+            entries.select_nth_unstable_by(count - 1, order);
+            entries.truncate(count);
+            floor = Some(entries[count - 1].1);
+        }
     }
     entries.sort_unstable_by(order);
+    entries.truncate(count);
     entries
 }
 
@@ -276,9 +288,20 @@ mod tests {
     fn the_largest_come_in_order_and_ties_by_place() {
         let numbers = [1.0, f32::NAN, 3.0, 3.0, f32::NEG_INFINITY];
         let top = largest(&numbers, 3);
-        assert_eq!(top, [(2, 3.0), (3, 3.0), (0, 1.0)]);
+        assert_eq!(top.iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 3]);
         let all = largest(&numbers, 9);
-        assert_eq!(all.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 0, 4, 1]);
+        assert_eq!(all.iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
         assert!(largest(&numbers, 0).is_empty());
+    }
+
+    #[test]
+    fn the_largest_of_many_are_those_of_a_sort() {
+        let numbers: Vec<f32> =
+            (0..5000u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 22) as f32).collect();
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(numbers.iter().copied()).collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for count in [1, 2, 40, 1000, 4999, 5000] {
+            assert_eq!(largest(&numbers, count), sorted[..count], "{count}");
+        }
     }
 }
