@@ -2,7 +2,9 @@
 //!
 //! Tasks produce data that is checked in or measured against; nothing that users run depends on them.
 
+mod compare;
 mod golden;
+mod python;
 mod synthetic;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +18,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure the speed beside llama.cpp's and that of memory
+    Compare(compare::Arguments),
     /// Make the golden logits in tests/data/golden with Hugging Face transformers and llama.cpp
     Golden(golden::Arguments),
     /// Write a large model of random weights, for benchmarks
@@ -24,6 +28,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Compare(arguments) => compare::run(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),
         Task::Synthetic(arguments) => synthetic::run(&arguments),
     }

@@ -9,7 +9,7 @@ mod vocabulary;
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -31,8 +31,9 @@ pub(crate) struct Arguments {
     seed: u64,
 }
 
+/// A published model.
 #[derive(Clone, Copy, ValueEnum)]
-enum ShapeName {
+pub(crate) enum ShapeName {
     #[value(name = "tinyllama-1.1b")]
     TinyLlama1B,
     #[value(name = "llama-3.2-1b")]
@@ -41,8 +42,9 @@ enum ShapeName {
     Llama31With8B,
 }
 
+/// A mix of block formats.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     #[value(name = "F16", alias = "f16")]
     F16,
     #[value(name = "Q8_0", alias = "q8_0")]
@@ -125,22 +127,36 @@ impl ShapeName {
 
 /// Runs the task.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let shape = arguments.shape.shape();
+    write(arguments.shape, arguments.format, &arguments.out, arguments.seed)
+}
+
+/// Writes the model to `out`.
+pub(crate) fn write(shape: ShapeName, format: Format, out: &Path, seed: u64) -> Result<()> {
+    let shape = shape.shape();
     let vocabulary = (shape.vocabulary)();
-    let tensors = tensors(&shape, vocabulary.len() as u64, arguments.format);
-    let mut writer = Writer::new(metadata(&shape, vocabulary, arguments.format))?;
+    let tensors = tensors(&shape, vocabulary.len() as u64, format);
+    let mut writer = Writer::new(metadata(&shape, vocabulary, format))?;
     for tensor in &tensors {
         writer.tensor(&tensor.name, &tensor.dimensions, tensor.kind)?;
     }
-    let named = || format!("cannot write {}", arguments.out.display());
-    let file = BufWriter::with_capacity(1 << 20, File::create(&arguments.out).with_context(named)?);
+    let named = || format!("cannot write {}", out.display());
+    let file = BufWriter::with_capacity(1 << 20, File::create(out).with_context(named)?);
     let mut data = writer.start(file).with_context(named)?;
-    let mut random = Random::new(arguments.seed);
+    let mut random = Random::new(seed);
     for tensor in &tensors {
         write_tensor(&mut data, tensor, &shape, &mut random).with_context(named)?;
     }
     data.finish().with_context(named)?;
     Ok(())
+}
+
+/// Bytes of the weights that one token passes through: all but an embedding that is no output head, of which a token
+/// reads one row.
+pub(crate) fn bytes_per_token(shape: ShapeName, format: Format) -> u64 {
+    let shape = shape.shape();
+    let read = |tensor: &&Tensor| shape.tied || tensor.name != "token_embd.weight";
+    let tensors = tensors(&shape, (shape.vocabulary)().len() as u64, format);
+    tensors.iter().filter(read).filter_map(|tensor| tensor.kind.bytes(&tensor.dimensions)).sum()
 }
 
 /// What is in a tensor.
@@ -318,6 +334,16 @@ mod tests {
         assert_eq!(six_bit(Format::Q4KM), [0, 1, 4, 7, 10, 13, 16, 19, 20, 21]);
         assert_eq!(six_bit(Format::Q5KM), six_bit(Format::Q4KM));
         assert!(six_bit(Format::Q4_0).is_empty());
+    }
+
+    #[test]
+    fn a_token_passes_through_everything_but_an_embedding_that_is_no_head() {
+        let per_layer = 2048 * (2 * 2048 + 2 * 256 + 3 * 5632);
+        let tinyllama = 2 * (22 * per_layer + 32_000 * 2048) + 4 * 2048 * 45;
+        assert_eq!(bytes_per_token(ShapeName::TinyLlama1B, Format::F16), tinyllama);
+        let per_layer = 2048 * (2 * 2048 + 2 * 512 + 3 * 8192);
+        let llama = 2 * (16 * per_layer + 128_256 * 2048) + 4 * (2048 * 33 + 32);
+        assert_eq!(bytes_per_token(ShapeName::Llama32With1B, Format::F16), llama);
     }
 
     #[test]
