@@ -1,25 +1,27 @@
 //! Which instruction set the CPU kernels use: found out once, at run time, and logged.
 //!
-//! `WASM_CHORD_ISA=portable|avx2|avx512` forces a lower one than the machine has. A name that is unknown, or above what the
+//! `WASM_CHORD_ISA=portable|avx2|avxvnni|avx512` forces a lower one than the machine has. A name that is unknown, or above what the
 //! machine has, is warned about and otherwise ignored.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-/// A tier of instructions. Each one includes those before it.
+/// A tier of instructions, faster than those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
     /// Plain Rust, on every target.
     Portable,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
-    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    /// The same with AVX-VNNI.
+    AvxVnni,
+    /// x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
 }
 
 impl Isa {
     /// All tiers, lowest first.
-    pub(crate) const ALL: [Isa; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub(crate) const ALL: [Isa; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
 
     /// Whether this machine has it.
     #[cfg(target_arch = "x86_64")]
@@ -31,6 +33,7 @@ impl Isa {
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            Self::AvxVnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
             Self::Avx512 => {
                 Self::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
@@ -54,6 +57,7 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
         })
     }

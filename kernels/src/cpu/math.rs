@@ -25,7 +25,7 @@ macro_rules! instantiate {
                 match isa {
                     Isa::Portable => Self { $($name: portable::$name),* },
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => Self { $($name: avx2::$name),* },
+                    Isa::Avx2 | Isa::AvxVnni => Self { $($name: avx2::$name),* },
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => Self { $($name: avx512::$name),* },
                     #[cfg(not(target_arch = "x86_64"))]

@@ -21,6 +21,13 @@ pub(super) fn plug(kernels: &mut Kernels) {
         kernels.q5_k = avx2::multiply_quants::<avx2::Q5_K, false>; // 7.7 -> 88, 3.0 -> 11.4
         kernels.q6_k = avx2::multiply_quants::<avx2::Q6_K, false>; // 4.0 -> 69, 2.6 -> 12.9
     }
+    if kernels.isa == Isa::AvxVnni {
+        kernels.q4_0 = avx2::multiply_quants::<avx2::Q4_0, true>; // 88 -> 121, 12.0 -> 11.4
+        kernels.q8_0 = avx2::multiply_quants::<avx2::Q8_0, true>; // 52 -> 124, 12.7 -> 13.6
+        kernels.q4_k = avx2::multiply_quants::<avx2::Q4_K, true>; // 90 -> 118, 12.3 -> 13.6
+        kernels.q5_k = avx2::multiply_quants::<avx2::Q5_K, true>; // 86 -> 116, 11.1 -> 11.5
+        kernels.q6_k = avx2::multiply_quants::<avx2::Q6_K, true>; // 67 -> 105, 12.2 -> 12.6
+    }
     if kernels.isa >= Isa::Avx512 {
         kernels.quantise = avx512::quantise;
         kernels.f32 = avx512::multiply_floats::<avx512::F32>; // 28 -> 56, 12.4 -> 15.7
