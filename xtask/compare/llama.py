@@ -92,8 +92,10 @@ def main() -> None:
     llama.llama_log_set(silent, ctypes.c_void_p(0))
     llama.llama_backend_init()
     if options.describe:
-        built_for = llama.llama_print_system_info().decode().strip(" |")
-        print(f"llama-cpp-python {llama.__version__} ({built_for.replace(' | ', ', ')})")
+        # As in "CPU : AVX2 = 1 | FMA = 1 |".
+        parts = llama.llama_print_system_info().decode().split(":", 1)[-1].split("|")
+        features = [part.split("=")[0].strip() for part in parts if part.strip().endswith("= 1")]
+        print(f"llama-cpp-python {llama.__version__} ({' '.join(features)})")
     else:
         print(json.dumps(measure(options)))
 

@@ -77,8 +77,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => python::target()?.join("models"),
     };
     let mut out = std::io::stdout();
-    let mut report = Report::new(Machine::describe(), theirs.describe()?);
-    writeln!(out, "{}", report.header())?;
+    let mut report = Report::new(Machine::describe(), theirs.describe()?, name(&arguments.cache_type));
+    writeln!(out, "{}", report.header(arguments.rounds))?;
     for &shape in &arguments.shapes {
         for &format in &arguments.formats {
             let path = model(&folder, shape, format)?;
@@ -100,7 +100,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     shape: name(&shape),
                     format: name(&format),
                     threads,
-                    cache_type: name(&arguments.cache_type),
                     bytes_per_token: synthetic::bytes_per_token(shape, format),
                     tests: work.tests(),
                     rounds: (0..arguments.rounds).map(round).collect::<Result<_>>()?,

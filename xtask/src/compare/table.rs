@@ -13,6 +13,8 @@ pub(super) struct Report {
     machine: Machine,
     /// Version of llama.cpp's package and what it was built for.
     theirs: String,
+    /// How both keep keys and values.
+    cache_type: String,
     pub(super) configurations: Vec<Configuration>,
 }
 
@@ -22,7 +24,6 @@ pub(super) struct Configuration {
     pub(super) shape: String,
     pub(super) format: String,
     pub(super) threads: u32,
-    pub(super) cache_type: String,
     /// Bytes of weights that a token passes through.
     pub(super) bytes_per_token: u64,
     pub(super) tests: Vec<Test>,
@@ -39,16 +40,17 @@ pub(super) struct Round {
 }
 
 impl Report {
-    pub(super) fn new(machine: Machine, theirs: String) -> Self {
-        Self { machine, theirs, configurations: Vec::new() }
+    pub(super) fn new(machine: Machine, theirs: String, cache_type: String) -> Self {
+        Self { machine, theirs, cache_type, configurations: Vec::new() }
     }
 
     /// What it was measured on, and the head of the table of speeds.
-    pub(super) fn header(&self) -> String {
+    pub(super) fn header(&self, rounds: u32) -> String {
         let Machine { processor, cores, instructions, date } = &self.machine;
-        let (instructions, theirs) = (instructions.join(" "), &self.theirs);
+        let (instructions, theirs, cache) = (instructions.join(" "), &self.theirs, &self.cache_type);
         format!(
-            "{processor}, {cores} cores, {instructions}; {date}; {theirs}\n\n\
+            "{processor}, {cores} cores, {instructions}; {date}; {theirs}; \
+             keys and values in {cache}; medians of {rounds} rounds.\n\n\
              | shape | format | threads | test | wasm-chord t/s | llama.cpp t/s | ratio | weights GB/s | of streaming |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
         )
@@ -153,7 +155,6 @@ mod tests {
             shape: "tinyllama-1.1b".into(),
             format: "Q8_0".into(),
             threads: 2,
-            cache_type: "f16".into(),
             bytes_per_token: 1_000_000_000,
             tests: vec![
                 Test { name: "pp512".into(), decode: false },
@@ -167,7 +168,12 @@ mod tests {
             instructions: vec!["avx2", "fma"],
             date: "2026-01-31".into(),
         };
-        Report { machine, theirs: "llama.cpp 1".into(), configurations: vec![configuration] }
+        Report {
+            machine,
+            theirs: "llama.cpp 1".into(),
+            cache_type: "f16".into(),
+            configurations: vec![configuration],
+        }
     }
 
     #[test]
@@ -188,8 +194,9 @@ mod tests {
 
     #[test]
     fn the_header_says_machine_and_date() {
-        let header = report().header();
-        assert!(header.starts_with("A processor, 2 cores, avx2 fma; 2026-01-31; llama.cpp 1\n\n| shape |"));
+        let header = report().header(3);
+        let machine = "A processor, 2 cores, avx2 fma; 2026-01-31; llama.cpp 1; keys and values in f16; medians of 3 rounds.";
+        assert_eq!(header.lines().next(), Some(machine));
         let columns: Vec<usize> = header.lines().skip(2).map(|line| line.matches('|').count()).collect();
         assert_eq!(columns, [10, 10]);
     }
