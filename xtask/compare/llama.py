@@ -1,7 +1,7 @@
 """One measurement of llama.cpp, as JSON: the counterpart of one call of `wasm-chord bench`.
 
-`cargo xtask compare` runs it once a round. Each test runs once to warm up and once to be measured, on random tokens, after
-`--depth` others; a prompt goes in batches of 512, as llama-bench has it by default.
+`cargo xtask compare` runs it once a round. Each test runs once to warm up and once to be measured, on random tokens,
+after `--depth` others; a prompt goes in batches of 512, as llama-bench has it by default.
 """
 
 import argparse

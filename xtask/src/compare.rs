@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_values = ["Q8_0", "Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "F16"])]
     formats: Vec<Format>,
     /// Numbers of threads
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values = ["1", "2"], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values = ["1", "2"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     threads: Vec<u32>,
     /// Tokens of the prompt; 0 for none
     #[arg(long, value_name = "N", default_value_t = 512)]

@@ -15,8 +15,8 @@ const LIMIT: u64 = 2 << 30;
 /// What a thread takes at a time, so that none waits for one that lost its core.
 const PIECE: usize = 1 << 20;
 
-/// Places at which a thread reads at once. With 8, a core of a Sapphire Rapids server gets 13.8 GB/s, with 4 or 16 as much
-/// within 3 %, but with one only 9.2: it is prefetching that has to be kept busy.
+/// Places at which a thread reads at once. With 8, a core of a Sapphire Rapids server gets 13.8 GB/s, with 4 or 16 as
+/// much within 3 %, but with one only 9.2: the prefetchers have to be kept busy.
 const STREAMS: usize = 8;
 
 /// The bytes of a model in memory.
