@@ -241,4 +241,9 @@ impl HeadBlocks {
     pub(super) fn value(&self, kv_head: usize) -> usize {
         self.key(kv_head) + self.key_bytes
     }
+
+    /// Bytes of the keys and values of one position.
+    pub(super) fn position_bytes(&self, kv_heads: usize) -> usize {
+        kv_heads * self.head_bytes / PAGE
+    }
 }

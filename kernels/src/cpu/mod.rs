@@ -5,6 +5,7 @@
 //! on what else is in a step.
 
 mod plan;
+pub mod profile;
 mod program;
 
 mod attention;
@@ -49,6 +50,7 @@ struct Shared {
     scratch: Mutex<program::Scratch>,
     activations: Mutex<Vec<Lent>>,
     angles: Mutex<Vec<Weak<program::Angles>>>,
+    profile: profile::Profile,
 }
 
 /// Prepared activations that programs use, with their number and preparations; programs take turns, so they share them.
@@ -71,6 +73,7 @@ impl Cpu {
             scratch: Mutex::default(),
             activations: Mutex::default(),
             angles: Mutex::default(),
+            profile: profile::Profile::default(),
         });
         Self { shared, fuse }
     }
@@ -78,6 +81,16 @@ impl Cpu {
     /// Threads that work.
     pub fn threads(&self) -> usize {
         self.shared.pool.threads()
+    }
+
+    /// Note from now on what every stage of a run takes, until [`Cpu::take_profile`]. That is some memory for every stage.
+    pub fn start_profile(&self) {
+        self.shared.profile.start();
+    }
+
+    /// The stages of runs that ended since [`Cpu::start_profile`], in order; empty if nobody started.
+    pub fn take_profile(&self) -> Vec<profile::Timing> {
+        self.shared.profile.take()
     }
 }
 

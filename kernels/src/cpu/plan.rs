@@ -5,7 +5,7 @@
 //! runs in that item. Matmuls of the same input share its preparation and their stage. Every tensor is written as recorded.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Shared;
 use super::attention::Attention;
@@ -46,6 +46,7 @@ pub(super) fn compile(shared: &Arc<Shared>, recording: &Recording, fuse: bool) -
         angles,
         caches,
         attentions,
+        names: OnceLock::new(),
         _recording: recording.clone(),
     })
 }

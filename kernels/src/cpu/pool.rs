@@ -22,7 +22,7 @@ pub(super) trait Job: Sync {
     /// Number of stages; one begins when all items of the one before are done.
     fn stages(&self) -> usize;
 
-    /// Number of items of a stage; asked when the stages before are done.
+    /// Number of items of a stage; asked once in a run, when the stages before are done.
     fn items(&self, stage: usize) -> usize;
 
     /// Compute one item. Items of one stage run at the same time and in any order.

@@ -7,13 +7,14 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use super::Shared;
 use super::attention::{Attention, Work};
 use super::matmul::Activations;
 use super::memory::{HeadBlocks, Pages, View};
 use super::pool::Job;
+use super::profile::{self, Begins};
 use crate::block::Format;
 use crate::cache::{Cache, CacheFormat, PAGE};
 use crate::device::{Failure, Program};
@@ -197,6 +198,8 @@ pub(super) struct Stages {
     pub(super) caches: Vec<Cache>,
     /// Number of attention stages.
     pub(super) attentions: usize,
+    /// Of the stages, once a profile wants them.
+    pub(super) names: OnceLock<Vec<Arc<str>>>,
     /// Keeps alive what views point to.
     pub(super) _recording: Recording,
 }
@@ -215,8 +218,14 @@ impl Program for Stages {
                 angles.table()
             })
             .collect();
-        let run = Run { program: self, shared, step, tables, scratch: &scratch };
-        shared.pool.run(&run, cancel)
+        let begins = shared.profile.begin(self.stages.len());
+        let run = Run { program: self, shared, step, tables, scratch: &scratch, begins };
+        let result = shared.pool.run(&run, cancel);
+        if let Some(begins) = run.begins {
+            let names = self.names.get_or_init(|| profile::names(&self.stages));
+            shared.profile.end(begins, &self.stages, names, step);
+        }
+        result
     }
 }
 
@@ -266,6 +275,8 @@ struct Run<'a> {
     /// By index of the program's angles.
     tables: Vec<RwLockReadGuard<'a, Table>>,
     scratch: &'a Scratch,
+    /// When stages began, if somebody wants to know.
+    begins: Option<Begins>,
 }
 
 impl Job for Run<'_> {
@@ -274,6 +285,9 @@ impl Job for Run<'_> {
     }
 
     fn items(&self, stage: usize) -> usize {
+        if let Some(begins) = &self.begins {
+            begins.next();
+        }
         match &self.program.stages[stage] {
             Stage::Rows { selected, operations } => self.rows(*selected).div_ceil(rows_at_once(operations)),
             Stage::Matmul { selected, segments } => {

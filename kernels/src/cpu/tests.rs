@@ -209,6 +209,52 @@ fn a_layer_takes_few_barriers() {
 }
 
 #[test]
+fn a_profile_has_every_stage_in_order_with_its_work() {
+    let cpu = device(2, isa::detect(), true);
+    let layer = Layer::new(&cpu, Format::Q8_0, CacheFormat::F16);
+    let mut sequence = layer.cache.sequence();
+    layer.step(&mut [(&mut sequence, vec![1; 70])]);
+    assert!(cpu.take_profile().is_empty(), "nobody asked for it");
+
+    cpu.start_profile();
+    layer.step(&mut [(&mut sequence, vec![1, 2, 3])]);
+    let timings = cpu.take_profile();
+    layer.step(&mut [(&mut sequence, vec![1])]);
+    assert!(cpu.take_profile().is_empty(), "nobody asked for more");
+
+    let names: Vec<&str> = timings.iter().map(|timing| &*timing.name).collect();
+    let expected = [
+        "embed, rms-norm, prepare",
+        "matmul 384 x 256 Q8_0, rms-norm, rope, append",
+        "attention",
+        "prepare",
+        "matmul 256 x 256 Q8_0, add",
+        "layer-norm, prepare",
+        "matmul 512 x 256 Q8_0, matmul 512 x 256 F16, gate",
+        "prepare",
+        "matmul 256 x 512 Q8_0, add",
+        "select, rms-norm, prepare",
+        "matmul 300 x 256 Q8_0, scale",
+    ];
+    assert_eq!(names, expected);
+    assert!(timings.iter().all(|timing| timing.rows == 3 && timing.begin <= timing.end));
+    assert!(timings.windows(2).all(|pair| pair[0].end == pair[1].begin));
+
+    let q8_0 = |rows: u64, columns: u64| rows * columns / 32 * 34;
+    let work = |stage: usize| (timings[stage].bytes, timings[stage].multiply_adds);
+    // The table's rows of the tokens, and the scale of the norm.
+    assert_eq!(work(0), (q8_0(3, 256) + 256 * 4, 0));
+    // With the bias, and the scale of the heads' norm.
+    assert_eq!(work(1), (q8_0(384, 256) + 384 * 4 + 32 * 4, 3 * 384 * 256));
+    // Positions 70 to 72 see 71, 72 and 73; two key heads of 32 elements.
+    assert_eq!(work(2), (73 * 2 * 64 * 2, (71 + 72 + 73) * 8 * 64));
+    assert_eq!(work(3), (0, 0));
+    assert_eq!(work(4), (q8_0(256, 256), 3 * 256 * 256));
+    assert_eq!(work(6), (q8_0(512, 256) + 512 * 256 * 2, 3 * 2 * 512 * 256));
+    assert_eq!(work(10), (q8_0(300, 256), 3 * 300 * 256));
+}
+
+#[test]
 fn a_cancelled_run_says_so_and_soon() {
     let cpu = device(2, isa::detect(), true);
     let layer = Layer::new(&cpu, Format::F32, CacheFormat::F32);
