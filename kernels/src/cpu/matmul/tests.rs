@@ -223,6 +223,30 @@ fn outputs_do_not_depend_on_tokens_rows_or_neighbours() {
 }
 
 #[test]
+fn sums_in_16_bits_are_those_in_32() {
+    if !Isa::AvxVnni.is_available() {
+        return;
+    }
+    for format in [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q5_K, Format::Q6_K] {
+        for byte in [None, Some(0x80), Some(0xff)] {
+            let mut case = Case::random(format, 19, 512, 5);
+            if let Some(byte) = byte {
+                case.weight.fill(byte);
+                set_scales(format, &mut case.weight, || 1.0);
+                case.x[0].fill(1.0);
+                case.x[1].fill(-1.0);
+            }
+            for tokens in [1, 2, 5] {
+                let run = |isa| case.run(isa, 0..19, &case.x[..tokens]);
+                for (sixteen, wide) in run(Isa::Avx2).iter().zip(run(Isa::AvxVnni)) {
+                    assert_eq!(sixteen[..19], wide[..19], "{format} {byte:?} {tokens}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn weights_may_lie_at_any_address() {
     for isa in isas() {
         for format in Format::ALL {

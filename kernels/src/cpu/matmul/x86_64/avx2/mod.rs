@@ -109,8 +109,10 @@ unsafe fn multiply_many<F: Quants, const VNNI: bool>(product: &Product<'_>) {
                     unsafe { F::unpack(rows, index * F::BYTES, blocks, scales, &mut store) };
                 }
                 let x = product.activations.chunks(index, product.tokens).wrapping_add(token);
-                for (part, sums) in sums.chunks_mut(TOKENS).enumerate() {
-                    let x = x.wrapping_add(part * TOKENS);
+                // Products of halves take registers too.
+                let group = if F::HALVES { 3 } else { TOKENS };
+                for (part, sums) in sums.chunks_mut(group).enumerate() {
+                    let x = x.wrapping_add(part * group);
                     // SAFETY: from `x` on there are as many chunks as `sums`, and nobody writes them meanwhile.
                     unsafe {
                         match sums.len() {
