@@ -242,7 +242,7 @@ fn all_of_this_holds_on_every_instruction_set() {
         return;
     }
     // Those that the machine lacks run on what it has, again.
-    for isa in ["portable", "avx2"] {
+    for isa in ["portable", "avx2", "avxvnni"] {
         let program = std::env::current_exe().expect("a test is a program");
         let output = std::process::Command::new(program).env(CHOICE, isa).output().expect("it can run again");
         assert!(output.status.success(), "{isa}:\n{}", String::from_utf8_lossy(&output.stdout));
