@@ -62,6 +62,43 @@ fn answer_goes_to_standard_output_and_statistics_do_not() {
 }
 
 #[test]
+fn profile_tells_where_the_time_went() {
+    let question = ["run", "-n", "8", "What is the capital of France?"];
+    let plain = wasm_chord(&question, "");
+    let path = file("trace.json", b"");
+    let option = format!("--profile={}", path.display());
+    let profiled = wasm_chord(&[&question[..], &[option.as_str()]].concat(), "");
+    assert!(profiled.status.success(), "{}", text(&profiled.stderr));
+    assert_eq!(profiled.stdout, plain.stdout);
+
+    let table = text(&profiled.stderr);
+    for who in ["guest", "boundary", "kernels"] {
+        assert!(table.lines().any(|line| line.starts_with(who)), "{table}");
+    }
+    let matmuls: Vec<&str> = table.lines().filter(|line| line.starts_with("matmul ")).collect();
+    assert!(!matmuls.is_empty() && table.contains("GFLOP/s"), "{table}");
+    for line in matmuls {
+        let speed: f64 = line.split_whitespace().last().unwrap().parse().unwrap();
+        assert!(speed > 0.0, "{line}");
+    }
+
+    let trace: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let named =
+        |name: &str| events.iter().filter(|event| event["name"].as_str().unwrap().starts_with(name)).count();
+    assert!(named("attention") > 0 && named("matmul") >= 2 * named("attention"), "{}", events.len());
+    let ends = |event: &Value| event["ts"].as_f64().unwrap() + event["dur"].as_f64().unwrap();
+    assert!(events.windows(2).all(|pair| ends(&pair[0]) <= pair[1]["ts"].as_f64().unwrap() + 1e-3));
+    fs::remove_file(path).unwrap();
+
+    let alone = wasm_chord(&["run", "--profile", "-n", "8", "What is the capital of France?"], "");
+    assert_eq!(alone.stdout, plain.stdout);
+    assert!(text(&alone.stderr).contains("matmul "));
+    let (cause, _) = failure(&["run", "--profile=/no/such/trace.json", "hello"], 1);
+    assert!(cause.contains("/no/such/trace.json"), "{cause}");
+}
+
+#[test]
 fn built_in_model_knows_paris() {
     let output = wasm_chord(&["run", "What is the capital of France?"], "");
     assert!(text(&output.stdout).contains("Paris"), "{}", text(&output.stdout));

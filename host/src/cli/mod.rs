@@ -10,6 +10,7 @@ mod info;
 mod interrupt;
 mod options;
 mod output;
+mod profile;
 mod run;
 mod statistics;
 mod tokenize;

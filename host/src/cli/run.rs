@@ -12,6 +12,7 @@ use super::failure::{Failure, Result};
 use super::interrupt::{Interrupt, Working};
 use super::options::{self, ContextOptions, ConversationOptions, ModelOptions, SamplingOptions};
 use super::output::{Progress, Text, marked};
+use super::profile::Profile;
 use super::statistics;
 
 #[derive(Args)]
@@ -31,6 +32,10 @@ pub(crate) struct Run {
     /// Say at the end how long it took.
     #[arg(short, long)]
     verbose: bool,
+    /// Say at the end which kernels took how long, and how much of the time guest and boundary had; with a file, also write there
+    /// when every kernel ran, for Perfetto or chrome://tracing.
+    #[arg(long, value_name = "TRACE.json", num_args = 0..=1, require_equals = true)]
+    profile: Option<Option<PathBuf>>,
     #[command(flatten)]
     sampling: SamplingOptions,
     #[command(flatten)]
@@ -86,10 +91,18 @@ impl Run {
             return Err(Failure::usage("the text is empty", "give the model something to read"));
         }
         let progress = Progress::start("loading");
-        let builder = self.context.apply(self.model.host.builder()?);
+        let mut builder = self.context.apply(self.model.host.builder()?);
+        let mut profile =
+            self.profile.map(|trace| Profile::new(self.model.host.threads, trace)).transpose()?;
+        if let Some(profile) = &profile {
+            builder = builder.device(profile.device());
+        }
         let model = options::open(builder, self.model.model.as_deref())?;
         drop(progress);
         let load = begun.elapsed();
+        if let Some(profile) = &mut profile {
+            profile.start(&model);
+        }
 
         let sampling = self.sampling.sampling(self.model.model.is_none());
         let mut session = model.session(&sampling, &self.sampling.stop())?;
@@ -120,6 +133,9 @@ impl Run {
         let ended = said.and_then(|()| speech.end(session, finish));
         if self.verbose {
             statistics::report(session, load, speech.first)?;
+        }
+        if let Some(profile) = profile {
+            profile.report(&model)?;
         }
         ended
     }
