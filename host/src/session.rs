@@ -122,7 +122,7 @@ impl Session {
     /// What went wrong; the pieces before were handed over.
     pub fn generate(&mut self, mut each: impl FnMut(&str) -> ControlFlow<()>) -> Result<Option<Finish>> {
         let mut pieces = self.pieces();
-        while let Some(piece) = pieces.next() {
+        for piece in pieces.by_ref() {
             if each(&piece?).is_break() {
                 return Ok(None);
             }
