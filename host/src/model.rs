@@ -258,13 +258,12 @@ impl Loaded {
         if let Some(lost) = &state.lost {
             return Err(Error::Guest(format!("{lost} (before this call; open the model again)")));
         }
-        let ticking = self.ticker.during(&self.watch);
         self.watch.begin(self.limits.time);
+        self.ticker.follow(&self.watch);
         state.store.set_epoch_deadline(1);
         let exports = state.bindings.wasm_chord_inference_generation();
         let result = work(&mut state.store, exports);
         self.watch.end();
-        drop(ticking);
         match result {
             Ok(result) => result.map_err(Error::from),
             Err(trap) => {
@@ -367,9 +366,8 @@ impl Builder {
 
         // Instantiation runs the guest's own initialisation: within its limits, too.
         watch.begin(self.limits.time);
-        let ticking = ticker.during(&watch);
+        ticker.follow(&watch);
         let bindings = imports::generated::Model::instantiate(&mut store, &component, &linker);
-        drop(ticking);
         watch.end();
         let bindings = bindings.map_err(|error| Error::Component(one_line(&error)))?;
 

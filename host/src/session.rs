@@ -97,7 +97,9 @@ impl Session {
         let model = self.model.clone();
         let events = model.advance(&mut [self])?;
         let event = events.into_iter().next().expect("one event for one session");
-        self.count(begun.elapsed());
+        if event.token.is_some() {
+            self.count(begun.elapsed());
+        }
         Ok(event)
     }
 

@@ -5,9 +5,10 @@
 //! not count against a guest, since long work is what it is there for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use wasmtime::{Engine, UpdateDeadline};
 
 /// How often guests look up while a call runs.
@@ -21,6 +22,8 @@ const GRACE: Duration = Duration::from_millis(25);
 pub(crate) struct Watch {
     /// Kernels end early while this is set.
     stop: AtomicBool,
+    /// Whether the ticker looks at this watch.
+    followed: AtomicBool,
     call: Mutex<Call>,
 }
 
@@ -32,6 +35,12 @@ struct Call {
     paused: Option<Duration>,
     /// When the work was told to stop, and why.
     stopped: Option<(Instant, Reason)>,
+}
+
+impl Call {
+    fn runs(&self) -> bool {
+        self.deadline.is_some() || self.paused.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +71,13 @@ impl Watch {
     /// Stop the running call, if one is running.
     pub(crate) fn cancel(&self) {
         let mut call = self.call();
-        if call.deadline.is_some() || call.paused.is_some() {
+        if call.runs() {
             self.stop_call(&mut call, Reason::Cancelled);
         }
+    }
+
+    fn runs(&self) -> bool {
+        self.call().runs()
     }
 
     fn stop_call(&self, call: &mut Call, reason: Reason) {
@@ -110,76 +123,50 @@ impl Watch {
     }
 }
 
-/// The thread that ticks while calls run, and sleeps otherwise.
-pub(crate) struct Ticker(Arc<Shared>);
-
-struct Shared {
-    running: Mutex<Running>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Running {
-    watches: Vec<Weak<Watch>>,
-    closed: bool,
-}
-
-/// Keeps a watch ticking until dropped.
-pub(crate) struct Ticking<'a> {
-    ticker: &'a Ticker,
-    watch: &'a Arc<Watch>,
-}
+/// The thread that ticks while calls run, and sleeps otherwise. It ends when this is dropped.
+pub(crate) struct Ticker(Sender<Arc<Watch>>);
 
 impl Ticker {
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { running: Mutex::default(), changed: Condvar::new() });
-        let of_thread = shared.clone();
-        std::thread::Builder::new()
-            .name("wasm-chord-ticker".into())
-            .spawn(move || of_thread.tick(&engine))?;
-        Ok(Self(shared))
+        let (begun, calls) = crossbeam_channel::unbounded();
+        std::thread::Builder::new().name("wasm-chord-ticker".into()).spawn(move || tick(&engine, &calls))?;
+        Ok(Self(begun))
     }
 
-    /// Tick for a call.
-    pub(crate) fn during<'a>(&'a self, watch: &'a Arc<Watch>) -> Ticking<'a> {
-        self.0.running().watches.push(Arc::downgrade(watch));
-        self.0.changed.notify_one();
-        Ticking { ticker: self, watch }
-    }
-}
-
-impl Drop for Ticking<'_> {
-    fn drop(&mut self) {
-        let watch = Arc::as_ptr(self.watch);
-        self.ticker.0.running().watches.retain(|other| other.as_ptr() != watch);
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.0.running().closed = true;
-        self.0.changed.notify_one();
-    }
-}
-
-impl Shared {
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tick(&self, engine: &Engine) {
-        let mut running = self.running();
-        while !running.closed {
-            if running.watches.is_empty() {
-                running = self.changed.wait(running).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            running.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.tick());
-            drop(running);
-            engine.increment_epoch();
-            std::thread::sleep(TICK);
-            running = self.running();
+    /// Tick for a call that has begun, until it ends.
+    pub(crate) fn follow(&self, watch: &Arc<Watch>) {
+        // Most calls come soon after another; the ticker has not lost sight of the watch then.
+        if !watch.followed.swap(true, Ordering::AcqRel) {
+            // The thread lives as long as this sender.
+            let _ = self.0.send(watch.clone());
         }
+    }
+}
+
+fn tick(engine: &Engine, calls: &Receiver<Arc<Watch>>) {
+    let mut running: Vec<Arc<Watch>> = Vec::new();
+    loop {
+        let begun = if running.is_empty() {
+            calls.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            calls.recv_timeout(TICK)
+        };
+        match begun {
+            Ok(watch) if !running.iter().any(|other| Arc::ptr_eq(other, &watch)) => running.push(watch),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        running.iter().for_each(|watch| watch.tick());
+        engine.increment_epoch();
+        running.retain(|watch| {
+            // In this order: a call that begins in between either is seen here or announces itself.
+            watch.followed.swap(false, Ordering::AcqRel);
+            let runs = watch.runs();
+            if runs {
+                watch.followed.store(true, Ordering::Release);
+            }
+            runs
+        });
     }
 }
 

@@ -96,7 +96,8 @@ impl Cpu {
 
 impl Device for Cpu {
     fn name(&self) -> String {
-        format!("cpu {}, {} threads", self.shared.isa, self.threads())
+        let threads = self.threads();
+        format!("cpu {}, {threads} thread{}", self.shared.isa, if threads == 1 { "" } else { "s" })
     }
 
     fn supports(&self, format: Format) -> bool {
