@@ -34,15 +34,6 @@ const NAMED: [(&str, &str); 3] = [
 /// Of the engine's depth of calls; a call of a macro costs four.
 const RECURSION_LIMIT: usize = 240;
 
-/// Which template to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice<'a> {
-    /// One of the built-in ones: `chatml`, `llama2` or `alpaca`.
-    Named(&'a str),
-    /// Jinja text, such as a file's `tokenizer.chat_template`.
-    Source(&'a str),
-}
-
 /// What a template is rendered with.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -68,17 +59,6 @@ pub struct Template {
 }
 
 impl Template {
-    /// The template of a choice.
-    ///
-    /// # Errors
-    /// Those of [`Template::new`] and [`Template::named`].
-    pub fn choose(choice: Choice<'_>) -> Result<Template> {
-        match choice {
-            Choice::Named(name) => Template::named(name),
-            Choice::Source(source) => Template::new(source),
-        }
-    }
-
     /// Reads a template's source.
     ///
     /// # Errors

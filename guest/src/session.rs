@@ -113,15 +113,8 @@ impl Session {
     /// Tokens of a text; one that opens a session begins with the token that the file wants there, once.
     fn encode(&self, text: &str, special: bool, opens: bool) -> Vec<u32> {
         let tokenizer = &self.model.tokenizer;
-        let mut tokens = tokenizer.encode(text, special);
-        if let Some(bos) = tokenizer.bos()
-            && opens
-            && tokenizer.adds_bos()
-            && tokens.first() != Some(&bos)
-        {
-            tokens.insert(0, bos);
-        }
-        tokens
+        let tokens = tokenizer.encode(text, special);
+        if opens { tokenizer.with_beginning(tokens) } else { tokens }
     }
 
     /// Continue with tokens as they are.

@@ -109,7 +109,7 @@ fn conversation(messages: Value) -> Request {
 
 #[track_caller]
 fn check_named(name: &str, request: &Request, expected: &str) {
-    let text = Template::choose(Choice::Named(name)).and_then(|template| template.render(request));
+    let text = Template::named(name).and_then(|template| template.render(request));
     assert_eq!(text.as_deref(), Ok(expected));
 }
 

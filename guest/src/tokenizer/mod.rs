@@ -207,15 +207,22 @@ impl Tokenizer {
         guarded
     }
 
-    /// Adds the tokens that begin and end a text where the file says so. A token that is there already is not added
-    /// again.
-    pub fn with_boundaries(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+    /// Adds the token that begins a text where the file says so, for a text that goes on. One that is there already is not
+    /// added again.
+    pub fn with_beginning(&self, mut tokens: Vec<u32>) -> Vec<u32> {
         if let Some(bos) = self.bos
             && self.add_bos
             && tokens.first() != Some(&bos)
         {
             tokens.insert(0, bos);
         }
+        tokens
+    }
+
+    /// Adds the tokens that begin and end a text where the file says so. A token that is there already is not added
+    /// again.
+    pub fn with_boundaries(&self, tokens: Vec<u32>) -> Vec<u32> {
+        let mut tokens = self.with_beginning(tokens);
         if let Some(eos) = self.eos
             && self.add_eos
             && tokens.last() != Some(&eos)
