@@ -17,6 +17,8 @@ pub mod speed;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
+mod tiles;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(not(target_arch = "x86_64"))]
 mod x86_64 {

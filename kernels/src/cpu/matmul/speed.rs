@@ -59,14 +59,21 @@ impl Speed {
     }
 }
 
-/// Seconds of a plain read of `bytes`.
+/// Places at which [`read`] reads at once, so that the prefetchers are kept busy.
+const STREAMS: usize = 8;
+
+/// Seconds of a plain read of `bytes`, but for a rest that is no line for each stream.
 pub fn read(bytes: &[u8]) -> f64 {
     let start = Instant::now();
-    let mut sums = [0_u64; 32];
-    let (words, _) = bytes.as_chunks::<256>();
-    for words in words {
-        for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
-            *sum ^= u64::from_le_bytes(*word);
+    let (lines, _) = bytes.as_chunks::<64>();
+    let length = lines.len() / STREAMS;
+    let streams: [&[[u8; 64]]; STREAMS] = std::array::from_fn(|stream| &lines[stream * length..][..length]);
+    let mut sums = [0_u64; 8];
+    for index in 0..length {
+        for stream in streams {
+            for (sum, word) in sums.iter_mut().zip(stream[index].as_chunks::<8>().0) {
+                *sum ^= u64::from_le_bytes(*word);
+            }
         }
     }
     black_box(sums);

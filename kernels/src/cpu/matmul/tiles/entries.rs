@@ -1,0 +1,157 @@
+//! Compiling the algorithms for an instruction set.
+#![expect(unsafe_code, reason = "functions that need an instruction set")]
+
+use super::super::Product;
+use super::super::activations::Chunk;
+use super::rows::Rows;
+use super::unpack::Quants;
+use super::vector::Vector;
+use super::{Sums, TILES, Tile, floats};
+
+/// The parts of the algorithms that are functions of their own, compiled with the instructions of the vector: as parts of one large
+/// function their loops are unrolled too far, and sums do not stay in registers. `entries!` makes them of the generic functions.
+pub(in super::super) trait Compiled: Vector {
+    /// See [`tiles::unpack`](super::unpack()).
+    unsafe fn unpack<F: Quants>(rows: &Rows, offset: usize, blocks: usize, tile: &mut Tile<Self>);
+    /// See [`tiles::accumulate`](super::accumulate).
+    unsafe fn accumulate<F: Quants, const T: usize>(
+        tiles: &[Tile<Self>; TILES],
+        blocks: usize,
+        x: *const Chunk,
+        sums: &mut [Sums<Self>],
+    );
+    /// See [`floats::tile`].
+    unsafe fn float_tile<F: floats::Format, const PARTS: usize, const R: usize, const T: usize>(
+        product: &Product<'_>,
+        first: usize,
+        token: usize,
+    );
+    /// See [`tiles::accumulate_one`](super::accumulate_one).
+    unsafe fn accumulate_one<F: Quants>(
+        rows: &[Rows; TILES],
+        offset: usize,
+        blocks: usize,
+        x: &Chunk,
+        sums: &mut Sums<Self>,
+    );
+}
+
+/// All functions for vectors `$vector`, compiled with `$features`, and `plug`, which fills the slots of a table with them.
+macro_rules! entries {
+    ($vector:ty, $features:literal) => {
+        const _: () = {
+            use $crate::cpu::matmul::Product;
+            use $crate::cpu::matmul::activations::Chunk;
+            use $crate::cpu::matmul::tiles::{
+                self, Sums, TILES, Tile, entries::Compiled, floats, rows::Rows, unpack::Quants,
+            };
+
+            impl Compiled for $vector {
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn unpack<F: Quants>(
+                    rows: &Rows,
+                    offset: usize,
+                    blocks: usize,
+                    tile: &mut Tile<Self>,
+                ) {
+                    // SAFETY: the same contract.
+                    unsafe { tiles::unpack::<Self, F>(rows, offset, blocks, tile) }
+                }
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn accumulate<F: Quants, const T: usize>(
+                    tiles: &[Tile<Self>; TILES],
+                    blocks: usize,
+                    x: *const Chunk,
+                    sums: &mut [Sums<Self>],
+                ) {
+                    // SAFETY: the same contract.
+                    unsafe { tiles::accumulate::<Self, F, T>(tiles, blocks, x, sums) }
+                }
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn float_tile<
+                    F: floats::Format,
+                    const PARTS: usize,
+                    const R: usize,
+                    const T: usize,
+                >(
+                    product: &Product<'_>,
+                    first: usize,
+                    token: usize,
+                ) {
+                    // SAFETY: the same contract.
+                    unsafe { floats::tile::<Self, F, PARTS, R, T>(product, first, token) }
+                }
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn accumulate_one<F: Quants>(
+                    rows: &[Rows; TILES],
+                    offset: usize,
+                    blocks: usize,
+                    x: &Chunk,
+                    sums: &mut Sums<Self>,
+                ) {
+                    // SAFETY: the same contract.
+                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sums) }
+                }
+            }
+        };
+
+        /// Overwrite all slots of `kernels`, whose instruction set has these features.
+        pub(in $crate::cpu::matmul) fn plug(kernels: &mut $crate::cpu::matmul::Kernels) {
+            use $crate::cpu::matmul::tiles::{floats, unpack};
+            kernels.quantise = quantise;
+            kernels.f32 = multiply_floats::<floats::F32>;
+            kernels.f16 = multiply_floats::<floats::F16>;
+            kernels.bf16 = multiply_floats::<floats::BF16>;
+            kernels.q4_0 = multiply_quants::<unpack::Q4_0>;
+            kernels.q8_0 = multiply_quants::<unpack::Q8_0>;
+            kernels.q4_k = multiply_quants::<unpack::Q4_K>;
+            kernels.q5_k = multiply_quants::<unpack::Q5_K>;
+            kernels.q6_k = multiply_quants::<unpack::Q6_K>;
+        }
+
+        /// # Safety
+        /// As [`Kernels::multiply`](crate::cpu::matmul::Kernels::multiply), with the sizes checked, on a machine with these features.
+        #[target_feature(enable = $features)]
+        unsafe fn multiply_quants<F: $crate::cpu::matmul::tiles::unpack::Quants>(
+            product: &$crate::cpu::matmul::Product<'_>,
+        ) {
+            // SAFETY: the same contract.
+            unsafe { $crate::cpu::matmul::tiles::multiply_quants::<$vector, F>(product) }
+        }
+
+        /// # Safety
+        /// As [`multiply_quants`].
+        #[target_feature(enable = $features)]
+        unsafe fn multiply_floats<F: $crate::cpu::matmul::tiles::floats::Format>(
+            product: &$crate::cpu::matmul::Product<'_>,
+        ) {
+            use $crate::cpu::matmul::tiles::{floats, vector::Vector};
+            const PARTS: usize = floats::LANES / <$vector>::LANES;
+            const STREAMS: usize = <$vector>::FLOAT_STREAMS;
+            const ROWS: usize = <$vector>::FLOAT_ROWS;
+            const TOKENS: usize = <$vector>::FLOAT_TOKENS;
+            // SAFETY: the same contract.
+            unsafe { floats::multiply::<$vector, F, PARTS, STREAMS, ROWS, TOKENS>(product) }
+        }
+
+        /// As the portable one, compiled for these instructions.
+        ///
+        /// # Safety
+        /// As [`Kernels::prepare`](crate::cpu::matmul::Kernels::prepare), with the sizes checked, on a machine with these features.
+        #[target_feature(enable = $features)]
+        unsafe fn quantise(
+            activations: &$crate::cpu::matmul::Activations,
+            row: usize,
+            tokens: usize,
+            x: &[f32],
+        ) {
+            // SAFETY: the same contract.
+            unsafe { $crate::cpu::matmul::portable::quantise(activations, row, tokens, x) }
+        }
+    };
+}
+pub(in super::super) use entries;

@@ -1,0 +1,204 @@
+//! Matmul of float weights, converted in registers as they are read in place.
+#![expect(
+    unsafe_code,
+    reason = "rows of weights, activations and the output are read and written through pointers"
+)]
+
+use std::array;
+
+pub(in super::super) use super::super::activations::LANES;
+use super::super::{NEAR, Product};
+use super::entries::Compiled;
+use super::vector::{Floats, Vector};
+
+/// A format of floats.
+pub(in super::super) trait Format {
+    /// Bytes of a float.
+    const BYTES: usize;
+
+    /// A vector of floats.
+    ///
+    /// # Safety
+    /// There are as many floats at `bytes` as lanes, and the instructions of `V` are enabled.
+    unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats;
+}
+
+/// With `PARTS` vectors for every [`LANES`] columns, and `STREAMS` rows at once for one token, or `ROWS` rows and `TOKENS` tokens at once.
+///
+/// # Safety
+/// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, inlined where the instructions of `V` are enabled.
+#[inline(always)]
+pub(in super::super) unsafe fn multiply<
+    V: Compiled,
+    F: Format,
+    const PARTS: usize,
+    const STREAMS: usize,
+    const ROWS: usize,
+    const TOKENS: usize,
+>(
+    product: &Product<'_>,
+) {
+    let rows = product.rows.clone();
+    // SAFETY: of every tile, at least the first row is in `rows`, and there are as many tokens as said.
+    unsafe {
+        if product.tokens == 1 {
+            for row in rows.step_by(STREAMS) {
+                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 0);
+            }
+            return;
+        }
+        // As many tokens as stay in the L2 cache while all rows pass by.
+        let most = (NEAR / (4 * product.columns)).max(1).next_multiple_of(TOKENS);
+        for start in (0..product.tokens).step_by(most) {
+            let end = product.tokens.min(start + most);
+            for row in rows.clone().step_by(ROWS) {
+                for token in (start..end).step_by(TOKENS) {
+                    match end - token {
+                        1 => V::float_tile::<F, PARTS, ROWS, 1>(product, row, token),
+                        2 if TOKENS > 2 => V::float_tile::<F, PARTS, ROWS, 2>(product, row, token),
+                        3 if TOKENS > 3 => V::float_tile::<F, PARTS, ROWS, 3>(product, row, token),
+                        4 if TOKENS > 4 => V::float_tile::<F, PARTS, ROWS, 4>(product, row, token),
+                        5 if TOKENS > 5 => V::float_tile::<F, PARTS, ROWS, 5>(product, row, token),
+                        _ => V::float_tile::<F, PARTS, ROWS, TOKENS>(product, row, token),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `R` rows from `first` on (the last one again instead of those after the end) times `T` tokens.
+///
+/// # Safety
+/// `first` is one of the rows, there are `T` tokens from `token` on, and the instructions of `V` are enabled.
+#[inline(always)]
+pub(in super::super) unsafe fn tile<
+    V: Vector,
+    F: Format,
+    const PARTS: usize,
+    const R: usize,
+    const T: usize,
+>(
+    product: &Product<'_>,
+    first: usize,
+    token: usize,
+) {
+    let rows: [&[u8]; R] = array::from_fn(|row| {
+        let row = (first + row).min(product.rows.end - 1);
+        &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes]
+    });
+    let x: [*const f32; T] =
+        array::from_fn(|t| product.activations.floats(token + t, product.columns).cast_const());
+    let whole = product.columns / LANES * LANES;
+    // SAFETY: where columns are multiplied there are so many, rows of activations up to whole lanes, and nobody writes them meanwhile;
+    // the caller may write the elements of `rows`; the instructions are enabled.
+    unsafe {
+        let mut sums = [[[V::Floats::splat(0.0); PARTS]; R]; T];
+        for column in (0..whole).step_by(LANES) {
+            let weights = rows.map(|row| row.as_ptr().wrapping_add(column * F::BYTES));
+            for weights in weights {
+                V::prefetch(weights.wrapping_add(1024));
+            }
+            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(column)), &mut sums);
+        }
+        if whole < product.columns {
+            let padded = rows.map(|row| {
+                let mut padded = [0; LANES * 4];
+                let rest = &row[whole * F::BYTES..];
+                padded[..rest.len()].copy_from_slice(rest);
+                padded
+            });
+            let weights = padded.each_ref().map(|row| row.as_ptr());
+            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(whole)), &mut sums);
+        }
+        // Out of the registers all at once: where an index is no constant, they would not be registers.
+        let mut lanes = [[[0.0; LANES]; R]; T];
+        for t in 0..T {
+            for row in 0..R {
+                for part in 0..PARTS {
+                    sums[t][row][part].store(lanes[t][row].as_mut_ptr().add(part * V::LANES));
+                }
+            }
+        }
+        for t in 0..T {
+            for row in 0..R.min(product.rows.end - first) {
+                let out = product.out.wrapping_add((token + t) * product.out_stride + first + row);
+                *out = sum(lanes[t][row]);
+            }
+        }
+    }
+}
+
+/// Add to `sums` the products of [`LANES`] columns.
+///
+/// # Safety
+/// There are so many of all rows, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply_lanes<V: Vector, F: Format, const PARTS: usize, const R: usize, const T: usize>(
+    weights: [*const u8; R],
+    x: [*const f32; T],
+    sums: &mut [[[V::Floats; PARTS]; R]; T],
+) {
+    for part in 0..PARTS {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut lanes = [V::Floats::splat(0.0); R];
+            for row in 0..R {
+                lanes[row] = F::load::<V>(weights[row].add(part * V::LANES * F::BYTES));
+            }
+            for t in 0..T {
+                let x = V::Floats::load(x[t].add(part * V::LANES));
+                for row in 0..R {
+                    sums[t][row][part] = lanes[row].mul_add(x, sums[t][row][part]);
+                }
+            }
+        }
+    }
+}
+
+/// Sum of all lanes: halves are added to halves.
+#[inline(always)]
+fn sum(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0]
+}
+
+pub(in super::super) struct F32;
+
+impl Format for F32 {
+    const BYTES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats {
+        // SAFETY: as the caller says.
+        unsafe { V::Floats::load(bytes.cast()) }
+    }
+}
+
+pub(in super::super) struct F16;
+
+impl Format for F16 {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats {
+        // SAFETY: as the caller says.
+        unsafe { V::Floats::load_f16(bytes.cast()) }
+    }
+}
+
+pub(in super::super) struct BF16;
+
+impl Format for BF16 {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats {
+        // SAFETY: as the caller says.
+        unsafe { V::Floats::load_bf16(bytes.cast()) }
+    }
+}

@@ -1,0 +1,431 @@
+//! Matmul in tiles, written once over a [`Vector`] and compiled for every instruction set that has one.
+//!
+//! Quantised weights go through tiles with a row in every lane: a chunk of 256 columns is unpacked and transposed into the L1 cache,
+//! with four consecutive columns of a row in its 32-bit lane, and then multiplied with all tokens, whose activations are broadcast as
+//! they are loaded. Decode is the same with one token, without the tile between.
+//!
+//! Instruction sets multiply bytes in different ways ([`Vector::WHOLE_BYTES`], [`Vector::LARGEST_PAIR`]). What was added to weights
+//! for that is paid back by where the integer sum starts. All of them arrive at the same integers.
+#![expect(
+    unsafe_code,
+    reason = "rows of weights, activations and the output are read and written through pointers"
+)]
+
+pub(super) mod entries;
+pub(super) mod floats;
+pub(super) mod rows;
+pub(super) mod unpack;
+pub(super) mod vector;
+
+use std::array;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use super::activations::Chunk;
+use super::{BLOCK, CHUNK, NEAR, Product};
+use crate::step::Step;
+use entries::Compiled;
+use rows::Rows;
+use unpack::{Quants, Scales, Take};
+use vector::{Floats, Vector};
+
+/// Tiles that share a load of activations.
+pub(super) const TILES: usize = 2;
+
+/// Most lanes of a vector.
+const MOST_LANES: usize = 16;
+
+/// The sums of one token: (tiles, rows).
+pub(super) type Sums<V> = [<V as Vector>::Floats; TILES];
+
+/// 256 columns of as many rows as there are lanes, unpacked.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<V: Vector> {
+    /// (columns / 4, rows, 4)
+    quants: [V; CHUNK / 4],
+    scales: Scales<V>,
+}
+
+// Everything below is inlined into what `entries!` makes, where the instruction set is enabled: hence no closures around vectors.
+
+/// # Safety
+/// As [`Kernels::multiply`](super::Kernels::multiply), with the sizes checked, inlined where the instructions of `V` are enabled.
+#[inline(always)]
+pub(super) unsafe fn multiply_quants<V: Compiled, F: Quants>(product: &Product<'_>) {
+    // SAFETY: the same contract.
+    unsafe {
+        if product.tokens == 1 { multiply_one::<V, F>(product) } else { multiply_many::<V, F>(product) }
+    }
+}
+
+/// # Safety
+/// As [`multiply_quants`], with one token.
+#[inline(always)]
+unsafe fn multiply_one<V: Compiled, F: Quants>(product: &Product<'_>) {
+    let mut rest = product.rows.clone();
+    while !rest.is_empty() {
+        let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, V::LANES, &mut rest));
+        // SAFETY: of all below, the instructions are enabled.
+        unsafe {
+            let mut sums = [V::Floats::splat(0.0); TILES];
+            for index in 0..product.columns.div_ceil(CHUNK) {
+                let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+                // SAFETY: nobody writes the activations meanwhile.
+                let x = &*product.activations.chunks(index, 1);
+                // SAFETY: the rows have a chunk of so many blocks there.
+                V::accumulate_one::<F>(&rows, index * F::BYTES, blocks, x, &mut sums);
+            }
+            // SAFETY: the caller may write the elements of `product.rows`.
+            store::<V>(product, 0, &rows, &sums);
+        }
+    }
+}
+
+/// # Safety
+/// As [`multiply_quants`].
+#[inline(always)]
+unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>) {
+    let group = if F::HALVES { V::TOKENS_OF_HALVES } else { V::TOKENS };
+    let chunks = product.columns.div_ceil(CHUNK);
+    // As many tokens as stay in the L2 cache while all rows pass by.
+    let most = (NEAR / (chunks * size_of::<Chunk>())).max(1).next_multiple_of(V::TOKENS);
+    // SAFETY: of all below, the instructions are enabled.
+    unsafe {
+        let mut tiles = [Tile { quants: [V::splat(0); _], scales: Scales::zero() }; TILES];
+        let mut sums = [const { MaybeUninit::<Sums<V>>::uninit() }; Step::LIMIT];
+        for token in (0..product.tokens).step_by(most) {
+            let sums = &mut sums[..most.min(product.tokens - token)];
+            let mut rest = product.rows.clone();
+            while !rest.is_empty() {
+                sums.fill(MaybeUninit::new([V::Floats::splat(0.0); TILES]));
+                // SAFETY: just written.
+                let sums = sums.assume_init_mut();
+                let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, V::LANES, &mut rest));
+                for index in 0..chunks {
+                    let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+                    for tile in 0..TILES {
+                        // SAFETY: the rows have a chunk of so many blocks there.
+                        V::unpack::<F>(&rows[tile], index * F::BYTES, blocks, &mut tiles[tile]);
+                    }
+                    let x = product.activations.chunks(index, product.tokens).wrapping_add(token);
+                    for (part, sums) in sums.chunks_mut(group).enumerate() {
+                        // SAFETY: from here on there are as many chunks as `sums`, and nobody writes them meanwhile.
+                        accumulate_group::<V, F>(&tiles, blocks, x.wrapping_add(part * group), sums);
+                    }
+                }
+                for (index, sums) in sums.iter().enumerate() {
+                    // SAFETY: the caller may write the elements of `product.rows`.
+                    store::<V>(product, token + index, &rows, sums);
+                }
+            }
+        }
+    }
+}
+
+/// Write the sums of one token where the wanted ones of `rows` belong.
+///
+/// # Safety
+/// These elements may be written, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn store<V: Vector>(product: &Product<'_>, token: usize, rows: &[Rows; TILES], sums: &Sums<V>) {
+    for tile in 0..TILES {
+        let Rows { first, wanted, .. } = &rows[tile];
+        let out = product.out.wrapping_add(token * product.out_stride + first + wanted.start);
+        // SAFETY: as the caller says; of the lanes, as many as a vector has, only the wanted ones are copied.
+        unsafe {
+            if wanted.len() == V::LANES {
+                sums[tile].store(out);
+            } else {
+                let mut lanes = [0.0; MOST_LANES];
+                sums[tile].store(lanes.as_mut_ptr());
+                let wanted = &lanes[wanted.clone()];
+                out.copy_from_nonoverlapping(wanted.as_ptr(), wanted.len());
+            }
+        }
+    }
+}
+
+/// Unpack `blocks` blocks of a chunk.
+///
+/// # Safety
+/// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
+#[inline(always)]
+pub(super) unsafe fn unpack<V: Vector, F: Quants>(
+    rows: &Rows,
+    offset: usize,
+    blocks: usize,
+    tile: &mut Tile<V>,
+) {
+    // SAFETY: as the caller says.
+    unsafe { F::unpack(rows, offset, blocks, &mut tile.scales, &mut Store(&mut tile.quants)) }
+}
+
+/// Add the products of the tiles' `blocks` with chunk `x[t]` to `sums[t]`, for all of the few `sums`.
+///
+/// # Safety
+/// There are as many chunks from `x` on, nobody writes them meanwhile, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn accumulate_group<V: Compiled, F: Quants>(
+    tiles: &[Tile<V>; TILES],
+    blocks: usize,
+    x: *const Chunk,
+    sums: &mut [Sums<V>],
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match sums.len() {
+            1 => V::accumulate::<F, 1>(tiles, blocks, x, sums),
+            2 => V::accumulate::<F, 2>(tiles, blocks, x, sums),
+            3 => V::accumulate::<F, 3>(tiles, blocks, x, sums),
+            4 if V::TOKENS >= 4 => V::accumulate::<F, 4>(tiles, blocks, x, sums),
+            5 if V::TOKENS >= 5 => V::accumulate::<F, 5>(tiles, blocks, x, sums),
+            6 if V::TOKENS >= 6 => V::accumulate::<F, 6>(tiles, blocks, x, sums),
+            tokens => unreachable!("{tokens} tokens at once"),
+        }
+    }
+}
+
+/// The same for `T` tokens.
+///
+/// # Safety
+/// As [`accumulate_group`].
+#[inline(always)]
+pub(super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
+    tiles: &[Tile<V>; TILES],
+    blocks: usize,
+    x: *const Chunk,
+    sums: &mut [Sums<V>],
+) {
+    // SAFETY: as the caller says.
+    let x: [&Chunk; T] = array::from_fn(|token| unsafe { &*x.add(token) });
+    let sums: &mut [Sums<V>; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
+    for block in 0..blocks.min(CHUNK / BLOCK) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut products = [[V::Floats::splat(0.0); TILES]; T];
+            for part in 0..parts::<F>() {
+                let integers = dot::<V, F, T>(tiles, block * parts::<F>() + part, x);
+                for token in 0..T {
+                    for tile in 0..TILES {
+                        let (scales, product) = (&tiles[tile].scales, &mut products[token][tile]);
+                        *product = scale::<V, F>(scales, block, part, integers[token][tile], *product);
+                    }
+                }
+            }
+            for token in 0..T {
+                for tile in 0..TILES {
+                    let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
+                    *sum = add::<V, F>(scales, block, x[token], products[token][tile], *sum);
+                }
+            }
+        }
+    }
+}
+
+/// The same for one token, without a tile between unpacking and multiplying.
+///
+/// # Safety
+/// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
+#[inline(always)]
+pub(super) unsafe fn accumulate_one<V: Vector, F: Quants>(
+    rows: &[Rows; TILES],
+    offset: usize,
+    blocks: usize,
+    x: &Chunk,
+    sums: &mut Sums<V>,
+) {
+    for tile in 0..TILES {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut scales = Scales::zero();
+            let mut dot = Dot::<V, F> { x, sums: [V::splat(0); _], format: PhantomData };
+            for part in 0..dot.sums.len() {
+                dot.sums[part] = start::<V, F>(x, part);
+            }
+            F::unpack(&rows[tile], offset, blocks, &mut scales, &mut dot);
+            for block in 0..blocks.min(CHUNK / BLOCK) {
+                let mut product = V::Floats::splat(0.0);
+                for part in 0..parts::<F>() {
+                    let integers = dot.sums[block * parts::<F>() + part];
+                    product = scale::<V, F>(&scales, block, part, integers, product);
+                }
+                sums[tile] = add::<V, F>(&scales, block, x, product, sums[tile]);
+            }
+        }
+    }
+}
+
+/// Integer sums in every block of 32 columns, each with a scale of its own.
+const fn parts<F: Quants>() -> usize {
+    if F::HALVES { 2 } else { 1 }
+}
+
+/// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts.
+const fn run<V: Vector, F: Quants>(most: usize) -> usize {
+    let run = 1 << (V::LARGEST_PAIR / (2 * 127 * F::LARGEST)).ilog2();
+    if run < most { run } else { most }
+}
+
+/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+    let start = if F::HALVES { x.half_starts[part] } else { x.starts[part % x.starts.len()] };
+    // SAFETY: as the caller says.
+    unsafe {
+        match unpack::offset::<V, F>() {
+            0 => V::splat(0),
+            offset => V::splat(start).shift_signed(7 - offset.ilog2()),
+        }
+    }
+}
+
+/// The products of a block so far, with part `part` of it.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn scale<V: Vector, F: Quants>(
+    scales: &Scales<V>,
+    block: usize,
+    part: usize,
+    integers: V,
+    products: V::Floats,
+) -> V::Floats {
+    let scale = scales.scales[block * parts::<F>() + part];
+    // SAFETY: as the caller says.
+    unsafe {
+        let floats = integers.to_floats();
+        if part == 0 { floats.mul(scale) } else { floats.mul_add(scale, products) }
+    }
+}
+
+/// The sum of all blocks so far, with the products of `block`.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add<V: Vector, F: Quants>(
+    scales: &Scales<V>,
+    block: usize,
+    x: &Chunk,
+    products: V::Floats,
+    sum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe {
+        let sum = products.mul_add(V::Floats::splat(x.scales[block]), sum);
+        if F::MINIMA { scales.minima[block].mul_sub_from(V::Floats::splat(x.sums[block]), sum) } else { sum }
+    }
+}
+
+/// Four quants of the activations, in every lane.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn four<V: Vector>(x: &Chunk, step: usize) -> V {
+    let quants = x.quants.as_chunks::<4>().0[step];
+    // SAFETY: as the caller says.
+    unsafe { V::splat(i32::from_le_bytes(quants.map(|quant| quant as u8))) }
+}
+
+/// Integer sums of part `part` of a chunk, for each token and tile.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn dot<V: Vector, F: Quants, const T: usize>(
+    tiles: &[Tile<V>; TILES],
+    part: usize,
+    x: [&Chunk; T],
+) -> [[V; TILES]; T] {
+    let steps = BLOCK / 4 / parts::<F>();
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut sums = [[V::splat(0); TILES]; T];
+        for token in 0..T {
+            sums[token] = [start::<V, F>(x[token], part); TILES];
+        }
+        for first in 0..steps / run::<V, F>(steps) {
+            let first = part * steps + first * run::<V, F>(steps);
+            let mut partial = sums;
+            for token in 0..T {
+                for tile in 0..TILES {
+                    partial[token][tile] = V::begin(sums[token][tile]);
+                }
+            }
+            for step in 0..run::<V, F>(steps) {
+                let step = first + step;
+                for token in 0..T {
+                    let quants = four::<V>(x[token], step);
+                    for tile in 0..TILES {
+                        let (partial, weights) = (&mut partial[token][tile], tiles[tile].quants[step]);
+                        *partial = multiply::<V, F>(*partial, weights, quants);
+                    }
+                }
+            }
+            for token in 0..T {
+                for tile in 0..TILES {
+                    sums[token][tile] = V::end(sums[token][tile], partial[token][tile]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// `partial` and the products of four columns.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply<V: Vector, F: Quants>(partial: V, weights: V, x: V) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        if F::SIGNED {
+            V::multiply::<true>(partial, weights, x)
+        } else {
+            V::multiply::<false>(partial, weights, x)
+        }
+    }
+}
+
+/// Keeps quants in a tile.
+struct Store<'a, V>(&'a mut [V; CHUNK / 4]);
+
+impl<V: Vector> Take<V> for Store<'_, V> {
+    #[inline(always)]
+    unsafe fn take(&mut self, unit: usize, quants: [V; 4]) {
+        self.0[4 * unit..4 * unit + 4].copy_from_slice(&quants);
+    }
+}
+
+/// Multiplies quants at once, for one token.
+struct Dot<'a, V, F> {
+    x: &'a Chunk,
+    /// Of every part of the chunk.
+    sums: [V; CHUNK / BLOCK * 2],
+    format: PhantomData<F>,
+}
+
+impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
+    #[inline(always)]
+    unsafe fn take(&mut self, unit: usize, quants: [V; 4]) {
+        let sum = &mut self.sums[unit * parts::<F>() / 2];
+        // SAFETY: as the caller says.
+        unsafe {
+            for first in 0..4 / run::<V, F>(4) {
+                let first = first * run::<V, F>(4);
+                let mut partial = V::begin(*sum);
+                for i in 0..run::<V, F>(4) {
+                    let i = first + i;
+                    partial = multiply::<V, F>(partial, quants[i], four(self.x, 4 * unit + i));
+                }
+                *sum = V::end(*sum, partial);
+            }
+        }
+    }
+}

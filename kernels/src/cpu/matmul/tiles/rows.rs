@@ -1,0 +1,67 @@
+//! The rows of a weight that a tile is made of.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use std::ops::Range;
+
+use super::super::Product;
+use super::TILES;
+use super::vector::Vector;
+
+/// Rows of a weight, one after the other and as many as a vector has lanes, some of which are computed for nothing.
+pub(in super::super) struct Rows {
+    /// Number of the first row, and where it starts.
+    pub(super) first: usize,
+    start: *const u8,
+    /// Bytes from row to row; 0 if all are the first one.
+    stride: usize,
+    /// Those that are wanted.
+    pub(super) wanted: Range<usize>,
+    /// From a row to the one that loads of this one bring near.
+    ahead: usize,
+}
+
+impl Rows {
+    /// Take up to `lanes` rows off the front of `rest`. Near the end of the matrix they begin earlier, and a matrix of fewer rows is
+    /// taken row by row.
+    pub(super) fn next(product: &Product<'_>, lanes: usize, rest: &mut Range<usize>) -> Self {
+        let total = product.weight.len() / product.row_bytes;
+        let (first, stride, most) = match total.checked_sub(lanes) {
+            Some(last) => (rest.start.min(last), product.row_bytes, lanes),
+            None => (rest.start.min(total - 1), 0, 1),
+        };
+        let skipped = rest.start - first;
+        let count = rest.len().min(most);
+        rest.start += count;
+        let start = product.weight.as_ptr().wrapping_add(first * product.row_bytes);
+        Self {
+            first,
+            start,
+            stride,
+            wanted: skipped..skipped + count,
+            ahead: TILES * lanes * product.row_bytes,
+        }
+    }
+
+    /// Where a row has `offset`. Rows are addressed from every fourth one, which x86 does without further registers.
+    #[inline(always)]
+    pub(in super::super) fn row(&self, lane: usize, offset: usize) -> *const u8 {
+        let four = self.start.wrapping_add(lane / 4 * 4 * self.stride);
+        four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride)
+    }
+
+    /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part
+    /// of memory for every four lanes in its order, although the loads do not, and the hardware runs ahead of it.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    #[inline(always)]
+    pub(in super::super) unsafe fn prefetch<V: Vector>(&self, offset: usize, bytes: usize) {
+        for four in (0..V::LANES).step_by(4) {
+            let ahead = self.row(four, 4 * offset).wrapping_add(self.ahead);
+            for line in (0..4 * bytes).step_by(64) {
+                // SAFETY: as the caller says.
+                unsafe { V::prefetch(ahead.wrapping_add(line)) };
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the tiles need of an instruction set.
+#![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
+
+use super::rows::Rows;
+
+/// A vector of 32-bit lanes, each with an integer or four bytes. It may be more than one register.
+///
+/// Methods are inlined into a function that has the instruction set enabled (`entries!`), and are safe to call only there. What reads
+/// `rows` needs rows that have the bytes it names.
+pub(in super::super) trait Vector: Copy {
+    /// As many f32.
+    type Floats: Floats;
+    /// What [`Self::load`] returns: one or two parts.
+    type Loaded: AsRef<[[Self; 4]]>;
+
+    /// Lanes: the rows of a tile, a multiple of four.
+    const LANES: usize;
+    /// Parts of 16 bytes that [`Self::load`] loads: 1 or 2.
+    const PARTS: usize;
+
+    /// Tokens that share a load of weights: at most 6. Their sums should stay in registers.
+    const TOKENS: usize;
+    /// The same where scales are of 16 columns, whose products take registers too.
+    const TOKENS_OF_HALVES: usize;
+    /// With floats and one token, rows at once: so many streams from memory.
+    const FLOAT_STREAMS: usize;
+    /// With floats and many tokens, rows and tokens (at most 6) at once, whose sums should stay in registers.
+    const FLOAT_ROWS: usize;
+    /// See [`Self::FLOAT_ROWS`].
+    const FLOAT_TOKENS: usize;
+
+    /// Whether [`Self::multiply`] wants weights as unsigned bytes and takes all of them. If not, it wants unsigned bytes up to 127,
+    /// and also takes signed bytes.
+    const WHOLE_BYTES: bool;
+    /// The largest sum of two products that partial sums hold.
+    const LARGEST_PAIR: i32;
+
+    /// All lanes `value`.
+    unsafe fn splat(value: i32) -> Self;
+    /// The bits of both.
+    unsafe fn or(self, other: Self) -> Self;
+    /// The bits of `mask` in every byte.
+    unsafe fn and(self, mask: u8) -> Self;
+    /// The bits of `mask` in every byte, flipped.
+    unsafe fn flip(self, mask: u8) -> Self;
+    /// Each lane shifted left, or right if `bits` are negative, with zeros shifted in.
+    unsafe fn shift(self, bits: i32) -> Self;
+    /// Each lane shifted right, with copies of its sign shifted in.
+    unsafe fn shift_signed(self, bits: u32) -> Self;
+    /// The integers as f32.
+    unsafe fn to_floats(self) -> Self::Floats;
+    /// The half-precision floats in the low halves of the lanes.
+    unsafe fn halves(self) -> Self::Floats;
+
+    /// The bits of `mask` in every byte, after its bits were shifted left, or right if `shift` is negative. No bits of a neighbour come
+    /// in with them.
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        // SAFETY: as the trait says.
+        unsafe { self.shift(shift).and(mask) }
+    }
+    /// The unsigned byte `index` of each lane.
+    unsafe fn unsigned_byte(self, index: usize) -> Self::Floats;
+    /// The signed byte `index` of each lane.
+    #[inline(always)]
+    unsafe fn signed_byte(self, index: usize) -> Self::Floats {
+        // SAFETY: as the trait says.
+        unsafe { self.shift(24 - 8 * index as i32).shift_signed(24).to_floats() }
+    }
+
+    /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`. As much of
+    /// the next rows is brought near.
+    unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4];
+    /// The same of [`Self::PARTS`] times 16 bytes.
+    unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded;
+    /// The half-precision float at `offset` of every row, and no other byte.
+    unsafe fn load_halves(rows: &Rows, offset: usize) -> Self::Floats;
+    /// Advice that a line of memory will be read, which need not exist.
+    unsafe fn prefetch(line: *const u8);
+
+    /// Partial sums that will be added to `sum`.
+    #[inline(always)]
+    unsafe fn begin(sum: Self) -> Self {
+        sum
+    }
+    /// `partial` and, in each lane, four products of weights with activations, which are signed. The weights are signed too if
+    /// `SIGNED` and not [`Self::WHOLE_BYTES`].
+    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self;
+    /// `sum` and what was multiplied since [`Self::begin`].
+    #[inline(always)]
+    unsafe fn end(_sum: Self, partial: Self) -> Self {
+        partial
+    }
+}
+
+/// A vector of f32. Methods are safe to call as those of [`Vector`]; pointers need room for all lanes and may be unaligned.
+pub(in super::super) trait Floats: Copy {
+    /// Elements as they are.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Half-precision elements.
+    unsafe fn load_f16(from: *const u16) -> Self;
+    /// Elements that are the upper halves of f32.
+    unsafe fn load_bf16(from: *const u16) -> Self;
+    /// All lanes `value`.
+    unsafe fn splat(value: f32) -> Self;
+    /// `self * other`
+    unsafe fn mul(self, other: Self) -> Self;
+    /// `self * factor + addend`
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `minuend - self * factor`
+    unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self;
+    /// Store all lanes.
+    unsafe fn store(self, to: *mut f32);
+}
