@@ -281,7 +281,7 @@ impl Shared {
             (0..items).for_each(|item| self.execute(stage, item));
             stage += 1;
         }
-        self.running.store(false, Ordering::SeqCst);
+        self.running.swap(false, Ordering::SeqCst);
         if worker != 0 {
             self.wake(0);
         }
@@ -301,7 +301,7 @@ impl Shared {
             let share = Share { ticket, front: cut(index), back: cut(index + 1) };
             worker.0.share.store(share.pack(), Ordering::Release);
         }
-        self.ticket.0.store(ticket, Ordering::SeqCst);
+        self.ticket.0.swap(ticket, Ordering::SeqCst);
         // Those with a share of their own; they may find it taken.
         (0..count).filter(|&other| other != worker).take(items - 1).for_each(|other| self.wake(other));
     }
@@ -318,8 +318,9 @@ impl Shared {
         }
         let sleeping = &self.workers[worker].0.sleeping;
         loop {
-            sleeping.store(true, Ordering::SeqCst);
-            // Whoever makes it ready looks at `sleeping` afterwards.
+            // Whoever makes it ready looks at `sleeping` afterwards. All these are swaps because QEMU lets a load overtake a store, in
+            // spite of the order.
+            sleeping.swap(true, Ordering::SeqCst);
             if ready() {
                 sleeping.store(false, Ordering::Relaxed);
                 return;
