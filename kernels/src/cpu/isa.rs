@@ -1,12 +1,12 @@
 //! Which instruction set the CPU kernels use: found out once, at run time, and logged.
 //!
-//! `WASM_CHORD_ISA=portable|avx2|avxvnni|avx512` forces a lower one than the machine has. A name that is unknown, or above what the
-//! machine has, is warned about and otherwise ignored.
+//! `WASM_CHORD_ISA` forces a lower one than the machine has: `portable`, on x86-64 also `avx2`, `avxvnni`, `avx512`, on aarch64 `neon`,
+//! `dotprod`, on WebAssembly `simd128`. A name that is unknown, or above what the machine has, is warned about and otherwise ignored.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-/// A tier of instructions, faster than those before it.
+/// A tier of instructions, faster than those of the same architecture before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
     /// Plain Rust, on every target.
@@ -17,23 +17,32 @@ pub(crate) enum Isa {
     AvxVnni,
     /// x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
+    /// aarch64, all of which has NEON.
+    Neon,
+    /// The same with the dot products of bytes.
+    DotProd,
+    /// WebAssembly with simd128. Engines that lack it refuse the whole module, so it is chosen as the program is compiled.
+    Simd128,
 }
 
 impl Isa {
     /// All tiers, lowest first.
-    pub(crate) const ALL: [Isa; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
+    pub(crate) const ALL: [Isa; 7] =
+        [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Neon, Self::DotProd, Self::Simd128];
 
     /// Whether this machine has it.
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 is_x86_feature_detected!("avx2")
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            #[cfg(target_arch = "x86_64")]
             Self::AvxVnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
@@ -42,13 +51,16 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd => std::arch::is_aarch64_feature_detected!("dotprod"),
+            Self::Simd128 => cfg!(all(target_arch = "wasm32", target_feature = "simd128")),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::AvxVnni | Self::Avx512 => false,
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon | Self::DotProd => false,
         }
-    }
-
-    /// Whether this machine has it.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn is_available(self) -> bool {
-        self == Self::Portable
     }
 }
 
@@ -59,6 +71,9 @@ impl fmt::Display for Isa {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+            Self::DotProd => "dotprod",
+            Self::Simd128 => "simd128",
         })
     }
 }

@@ -28,8 +28,11 @@ macro_rules! instantiate {
                     Isa::Avx2 | Isa::AvxVnni => Self { $($name: avx2::$name),* },
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => Self { $($name: avx512::$name),* },
-                    #[cfg(not(target_arch = "x86_64"))]
-                    _ => Self { $($name: portable::$name),* },
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon | Isa::DotProd => Self { $($name: neon::$name),* },
+                    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                    Isa::Simd128 => Self { $($name: simd128::$name),* },
+                    other => unreachable!("{other} is of another architecture"),
                 }
             }
         }
@@ -59,6 +62,24 @@ macro_rules! instantiate {
             pub(super) unsafe fn $name($($argument: $type),*) {
                 // SAFETY: the caller's promises are those of the body, and the instruction set is enabled.
                 unsafe { $bodies::$name::<$crate::cpu::lanes::Avx512>($($argument),*) }
+            })*
+        }
+
+        #[cfg(target_arch = "aarch64")]
+        mod neon {
+            use super::*;
+            $(pub(super) unsafe fn $name($($argument: $type),*) {
+                // SAFETY: the caller's promises are those of the body.
+                unsafe { $bodies::$name::<$crate::cpu::lanes::Neon>($($argument),*) }
+            })*
+        }
+
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        mod simd128 {
+            use super::*;
+            $(pub(super) unsafe fn $name($($argument: $type),*) {
+                // SAFETY: the caller's promises are those of the body.
+                unsafe { $bodies::$name::<$crate::cpu::lanes::Simd128>($($argument),*) }
             })*
         }
     };

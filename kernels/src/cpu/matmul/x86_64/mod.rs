@@ -8,9 +8,9 @@ use super::{Isa, Kernels};
 /// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
 pub(super) fn plug(kernels: &mut Kernels) {
     match kernels.isa {
-        Isa::Portable => {}
         Isa::Avx2 => avx2::plug(kernels),
         Isa::AvxVnni => avx2::vnni::plug(kernels),
         Isa::Avx512 => avx512::plug(kernels),
+        _ => {}
     }
 }
