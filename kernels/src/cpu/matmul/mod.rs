@@ -16,15 +16,13 @@ mod portable;
 pub mod speed;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod tiles;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
-#[cfg(not(target_arch = "x86_64"))]
-mod x86_64 {
-    //! Elsewhere the portable kernels stay.
-    pub(super) fn plug(_: &mut super::Kernels) {}
-}
 
 use std::ops::Range;
 
@@ -34,15 +32,19 @@ use crate::step::Step;
 
 pub(crate) use activations::Activations;
 
+#[cfg(target_arch = "aarch64")]
+use aarch64::plug;
+#[cfg(target_arch = "x86_64")]
+use x86_64::plug;
+/// Elsewhere the portable kernels stay.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn plug(_: &mut Kernels) {}
+
 /// Columns that are unpacked together; activations are stored in chunks of so many.
 const CHUNK: usize = 256;
 
 /// Columns that share a scale of the activations.
 const BLOCK: usize = 32;
-
-/// Bytes of activations that vector kernels use for row after row: what may stay in the L2 cache meanwhile.
-#[cfg(target_arch = "x86_64")]
-const NEAR: usize = 768 << 10;
 
 /// What a weight format multiplies with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Kernels {
             q5_k: portable::multiply_quants::<portable::Q5_K>,
             q6_k: portable::multiply_quants::<portable::Q6_K>,
         };
-        x86_64::plug(&mut kernels);
+        plug(&mut kernels);
         kernels
     }
 

@@ -6,8 +6,9 @@
 
 use std::array;
 
+use super::super::Product;
 pub(in super::super) use super::super::activations::LANES;
-use super::super::{NEAR, Product};
+use super::NEAR;
 use super::entries::Compiled;
 use super::vector::{Floats, Vector};
 

@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::activations::Chunk;
-use super::{BLOCK, CHUNK, NEAR, Product};
+use super::{BLOCK, CHUNK, Product};
 use crate::step::Step;
 use entries::Compiled;
 use rows::Rows;
@@ -31,6 +31,9 @@ use vector::{Floats, Vector};
 
 /// Tiles that share a load of activations.
 pub(super) const TILES: usize = 2;
+
+/// Bytes of activations that are used for row after row: what may stay in the L2 cache meanwhile.
+const NEAR: usize = 768 << 10;
 
 /// Most lanes of a vector.
 const MOST_LANES: usize = 16;

@@ -1,0 +1,321 @@
+//! The kernels of aarch64, and which of them take the place of the portable ones.
+#![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use super::tiles::entries::entries;
+use super::tiles::rows::Rows;
+use super::tiles::vector::{Floats, Vector};
+use super::{Isa, Kernels};
+
+/// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
+pub(super) fn plug(kernels: &mut Kernels) {
+    match kernels.isa {
+        Isa::Neon => neon::plug(kernels),
+        Isa::DotProd => dotprod::plug(kernels),
+        _ => {}
+    }
+}
+
+mod neon {
+    //! NEON alone, which all of aarch64 has.
+    use super::{Neon, entries};
+
+    entries!(Neon<false>, "neon");
+}
+
+mod dotprod {
+    //! The same with the dot products of bytes.
+    use super::{Neon, entries};
+
+    entries!(Neon<true>, "neon,dotprod");
+}
+
+/// Eight lanes in two registers, multiplied by `sdot` if `DOT`.
+#[derive(Clone, Copy)]
+struct Neon<const DOT: bool>([uint32x4_t; 2]);
+
+/// Eight f32.
+#[derive(Clone, Copy)]
+struct Eight([float32x4_t; 2]);
+
+// SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
+impl<const DOT: bool> Vector for Neon<DOT> {
+    type Floats = Eight;
+    type Loaded = [[Self; 4]; 1];
+
+    const LANES: usize = 8;
+    const PARTS: usize = 1;
+    /// With two tiles, 24 sums in 32 registers.
+    const TOKENS: usize = 6;
+    const TOKENS_OF_HALVES: usize = 3;
+    const FLOAT_STREAMS: usize = 4;
+    /// With the tokens, 24 sums in 32 registers.
+    const FLOAT_ROWS: usize = 2;
+    const FLOAT_TOKENS: usize = 3;
+
+    const WHOLE_BYTES: bool = false;
+    /// Without `sdot`, pairs of products are added in 16 bits.
+    const LARGEST_PAIR: i32 = if DOT { i32::MAX } else { i16::MAX as i32 };
+
+    #[inline(always)]
+    unsafe fn splat(value: i32) -> Self {
+        // SAFETY: see above the impl.
+        Self([unsafe { vdupq_n_u32(value as u32) }; 2])
+    }
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vorrq_u32(self.0[0], other.0[0]), vorrq_u32(self.0[1], other.0[1])] })
+    }
+    #[inline(always)]
+    unsafe fn and(self, mask: u8) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe { vandq_u32(lanes, vreinterpretq_u32_u8(vdupq_n_u8(mask))) })
+    }
+    #[inline(always)]
+    unsafe fn flip(self, mask: u8) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe { veorq_u32(lanes, vreinterpretq_u32_u8(vdupq_n_u8(mask))) })
+    }
+    #[inline(always)]
+    unsafe fn shift(self, bits: i32) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe { vshlq_u32(lanes, vdupq_n_s32(bits)) })
+    }
+    #[inline(always)]
+    unsafe fn shift_signed(self, bits: u32) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe {
+            let signed = vshlq_s32(vreinterpretq_s32_u32(lanes), vdupq_n_s32(-(bits as i32)));
+            vreinterpretq_u32_s32(signed)
+        })
+    }
+    #[inline(always)]
+    unsafe fn to_floats(self) -> Eight {
+        // SAFETY: see above the impl.
+        Eight(self.0.map(|lanes| unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(lanes)) }))
+    }
+    #[inline(always)]
+    unsafe fn halves(self) -> Eight {
+        // SAFETY: see above the impl.
+        Eight(self.0.map(|lanes| unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(lanes))) }))
+    }
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe {
+            // Of bytes that are shifted one by one, often no bit is left but those of the mask.
+            let bytes = vshlq_u8(vreinterpretq_u8_u32(lanes), vdupq_n_s8(shift as i8));
+            vreinterpretq_u32_u8(vandq_u8(bytes, vdupq_n_u8(mask)))
+        })
+    }
+    #[inline(always)]
+    unsafe fn unsigned_byte(self, index: usize) -> Eight {
+        // SAFETY: see above the impl.
+        Eight(self.0.map(|lanes| unsafe {
+            let low = vshlq_u32(lanes, vdupq_n_s32(-8 * index as i32));
+            vcvtq_f32_u32(vandq_u32(low, vdupq_n_u32(0xff)))
+        }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4] {
+        // SAFETY: see above the impl.
+        unsafe {
+            rows.prefetch::<Self>(offset, 16);
+            let (low, high) = (transposed(rows, 0, offset), transposed(rows, 4, offset));
+            [
+                Self([low[0], high[0]]),
+                Self([low[1], high[1]]),
+                Self([low[2], high[2]]),
+                Self([low[3], high[3]]),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded {
+        // SAFETY: see above the impl.
+        [unsafe { Self::load_16(rows, offset) }]
+    }
+    #[inline(always)]
+    unsafe fn load_halves(rows: &Rows, offset: usize) -> Eight {
+        // SAFETY: see above the impl.
+        unsafe {
+            let half = |lane: usize| rows.row(lane, offset).cast::<u16>();
+            let low = vld1_dup_u16(half(0));
+            let low = vld1_lane_u16::<1>(half(1), low);
+            let low = vld1_lane_u16::<2>(half(2), low);
+            let low = vld1_lane_u16::<3>(half(3), low);
+            let high = vld1_dup_u16(half(4));
+            let high = vld1_lane_u16::<1>(half(5), high);
+            let high = vld1_lane_u16::<2>(half(6), high);
+            let high = vld1_lane_u16::<3>(half(7), high);
+            Eight([vcvt_f32_f16(vreinterpret_f16_u16(low)), vcvt_f32_f16(vreinterpret_f16_u16(high))])
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(line: *const u8) {
+        // SAFETY: advice, which does not read.
+        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) line, options(nostack, readonly, preserves_flags)) }
+    }
+
+    #[inline(always)]
+    unsafe fn begin(sum: Self) -> Self {
+        // SAFETY: see above the impl.
+        if DOT { sum } else { unsafe { Self::splat(0) } }
+    }
+    #[inline(always)]
+    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self {
+        let mut out = partial;
+        for part in 0..2 {
+            // SAFETY: see above the impl.
+            out.0[part] = unsafe {
+                if DOT {
+                    dot(partial.0[part], weights.0[part], x.0[part])
+                } else {
+                    add_pairs(partial.0[part], weights.0[part], x.0[part])
+                }
+            };
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn end(sum: Self, partial: Self) -> Self {
+        if DOT {
+            return partial;
+        }
+        let mut out = sum;
+        for part in 0..2 {
+            // SAFETY: see above the impl.
+            out.0[part] = unsafe {
+                let (sum, pairs) =
+                    (vreinterpretq_s32_u32(sum.0[part]), vreinterpretq_s16_u32(partial.0[part]));
+                vreinterpretq_u32_s32(vpadalq_s16(sum, pairs))
+            };
+        }
+        out
+    }
+}
+
+impl<const DOT: bool> Neon<DOT> {
+    #[inline(always)]
+    fn map(self, operation: impl Fn(uint32x4_t) -> uint32x4_t) -> Self {
+        Self([operation(self.0[0]), operation(self.0[1])])
+    }
+}
+
+/// 16 bytes at `offset` of rows `first..first + 4`: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `first + r`.
+///
+/// # Safety
+/// The rows have these bytes.
+#[inline(always)]
+unsafe fn transposed(rows: &Rows, first: usize, offset: usize) -> [uint32x4_t; 4] {
+    // SAFETY: as the caller says.
+    unsafe {
+        let row = |lane: usize| vreinterpretq_u32_u8(vld1q_u8(rows.row(first + lane, offset)));
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ab, ab_odd, cd, cd_odd) =
+            (vtrn1q_u32(a, b), vtrn2q_u32(a, b), vtrn1q_u32(c, d), vtrn2q_u32(c, d));
+        let wide = vreinterpretq_u64_u32;
+        [
+            vreinterpretq_u32_u64(vtrn1q_u64(wide(ab), wide(cd))),
+            vreinterpretq_u32_u64(vtrn1q_u64(wide(ab_odd), wide(cd_odd))),
+            vreinterpretq_u32_u64(vtrn2q_u64(wide(ab), wide(cd))),
+            vreinterpretq_u32_u64(vtrn2q_u64(wide(ab_odd), wide(cd_odd))),
+        ]
+    }
+}
+
+/// `sum` and, in each lane, four products of signed bytes.
+///
+/// # Safety
+/// The machine has `dotprod`.
+#[inline(always)]
+unsafe fn dot(mut sum: uint32x4_t, weights: uint32x4_t, x: uint32x4_t) -> uint32x4_t {
+    // The intrinsic is not stable.
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
+            sum = inout(vreg) sum,
+            weights = in(vreg) weights,
+            x = in(vreg) x,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// `pairs` and, in each half of a lane, two products of signed bytes.
+///
+/// # Safety
+/// All of aarch64 has NEON.
+#[inline(always)]
+unsafe fn add_pairs(pairs: uint32x4_t, weights: uint32x4_t, x: uint32x4_t) -> uint32x4_t {
+    // SAFETY: as the caller says.
+    unsafe {
+        let (weights, x) = (vreinterpretq_s8_u32(weights), vreinterpretq_s8_u32(x));
+        let (low, high) = (vmull_s8(vget_low_s8(weights), vget_low_s8(x)), vmull_high_s8(weights, x));
+        vreinterpretq_u32_s16(vaddq_s16(vreinterpretq_s16_u32(pairs), vpaddq_s16(low, high)))
+    }
+}
+
+// SAFETY of all below: all of aarch64 has NEON, and pointers have room for eight, as the trait asks.
+impl Floats for Eight {
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vld1q_f32(from), vld1q_f32(from.add(4))] })
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let halves = vreinterpretq_f16_u16(vld1q_u16(from));
+            [vcvt_f32_f16(vget_low_f16(halves)), vcvt_high_f32_f16(halves)]
+        })
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let halves = vld1q_u16(from);
+            let (low, high) = (vshll_n_u16::<16>(vget_low_u16(halves)), vshll_high_n_u16::<16>(halves));
+            [vreinterpretq_f32_u32(low), vreinterpretq_f32_u32(high)]
+        })
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: see above the impl.
+        Self([unsafe { vdupq_n_f32(value) }; 2])
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vmulq_f32(self.0[0], other.0[0]), vmulq_f32(self.0[1], other.0[1])] })
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            [vfmaq_f32(addend.0[0], self.0[0], factor.0[0]), vfmaq_f32(addend.0[1], self.0[1], factor.0[1])]
+        })
+    }
+    #[inline(always)]
+    unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            [vfmsq_f32(minuend.0[0], self.0[0], factor.0[0]), vfmsq_f32(minuend.0[1], self.0[1], factor.0[1])]
+        })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: see above the impl.
+        unsafe {
+            vst1q_f32(to, self.0[0]);
+            vst1q_f32(to.add(4), self.0[1]);
+        }
+    }
+}
