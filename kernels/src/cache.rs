@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::device::{Error, Failure};
+use crate::quota::Charge;
 
 /// Positions in one page.
 pub const PAGE: usize = 64;
@@ -92,7 +93,10 @@ pub trait Store: Any + Send + Sync {
 
 /// Keys and values of every layer, for all sequences made from it. Clones are the same cache.
 #[derive(Clone)]
-pub struct Cache(Arc<Books>);
+pub struct Cache {
+    books: Arc<Books>,
+    _charge: Option<Arc<Charge>>,
+}
 
 struct Books {
     shape: CacheShape,
@@ -112,22 +116,27 @@ impl Cache {
     /// An empty cache on `store`; for devices.
     pub fn new(shape: CacheShape, store: Arc<dyn Store>) -> Self {
         let free = Mutex::new(Free { returned: Vec::new(), fresh: 0..shape.pages() });
-        Self(Arc::new(Books { shape, store, free }))
+        Self { books: Arc::new(Books { shape, store, free }), _charge: None }
+    }
+
+    /// The same cache, which holds `charge` from now on.
+    pub(crate) fn charged(self, charge: Arc<Charge>) -> Self {
+        Self { _charge: Some(charge), ..self }
     }
 
     /// Its sizes.
     pub fn shape(&self) -> &CacheShape {
-        &self.0.shape
+        &self.books.shape
     }
 
     /// The numbers, for the device that made them.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.0.store
+        &self.books.store
     }
 
     /// Positions in pages that no sequence holds.
     pub fn free_positions(&self) -> usize {
-        let free = self.0.free();
+        let free = self.books.free();
         (free.returned.len() + free.fresh.len()) * PAGE
     }
 
@@ -137,13 +146,13 @@ impl Cache {
     }
 
     pub(crate) fn is(&self, other: &Cache) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.books, &other.books)
     }
 
     fn page(&self) -> Result<Arc<Page>, Failure> {
-        let number = self.0.free().take().ok_or(Failure::CacheFull)?;
+        let number = self.books.free().take().ok_or(Failure::CacheFull)?;
         let page = Arc::new(Page { number, cache: self.clone() });
-        self.0.store.take(number).map_err(|error| Failure::Device(error.to_string()))?;
+        self.books.store.take(number).map_err(|error| Failure::Device(error.to_string()))?;
         Ok(page)
     }
 }
@@ -168,7 +177,7 @@ pub(crate) struct Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        self.cache.0.free().returned.push(self.number);
+        self.cache.books.free().returned.push(self.number);
     }
 }
 
@@ -237,7 +246,7 @@ impl Sequence {
         if self.shared_page().is_some() {
             let own = self.cache.page()?;
             let last = self.pages.last_mut().expect("a page that is written to exists");
-            self.cache.0.store.copy(last.number, own.number);
+            self.cache.books.store.copy(last.number, own.number);
             *last = own;
         }
         while self.pages.len() < length.div_ceil(PAGE) {

@@ -9,6 +9,7 @@
 pub mod block;
 pub mod cache;
 pub mod device;
+pub mod quota;
 pub mod recording;
 pub mod step;
 pub mod tensor;
@@ -22,6 +23,7 @@ pub mod suite;
 pub use block::Format;
 pub use cache::{Cache, CacheFormat, CacheShape, Sequence};
 pub use device::{Device, Error, Failure, Plan};
+pub use quota::Quota;
 pub use recording::{Activation, AttentionShape, Recorder, Recording, RopeLayout, Rotary, ShapeError, Verb};
 pub use step::{Continuation, Step};
-pub use tensor::{Bytes, Tensor, Weight};
+pub use tensor::{Bytes, Source, Tensor, Weight};

@@ -4,7 +4,7 @@
 //! that does not fit is an error here, once, so that devices need not check.
 
 use crate::cache::Cache;
-use crate::tensor::{Tensor, Weight};
+use crate::tensor::{Bytes, Tensor, Weight};
 
 /// One operation. Rows are independent but in `attention`; formulas are per row.
 #[expect(missing_docs, reason = "operands are named as in their formula")]
@@ -135,6 +135,18 @@ impl Recording {
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
         self.verbs.iter().flat_map(Verb::weights).flatten()
     }
+
+    /// The same recording on other bytes: `place` says where those of a weight are now.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadShape`] if they are not as many.
+    pub fn with_places(&self, mut place: impl FnMut(&Weight) -> Bytes) -> Result<Self, crate::Error> {
+        let mut moved = self.clone();
+        for weight in moved.verbs.iter_mut().flat_map(Verb::weights_mut).flatten() {
+            *weight = Weight::new(place(weight), weight.format(), weight.rows(), weight.columns())?;
+        }
+        Ok(moved)
+    }
 }
 
 impl Verb {
@@ -179,6 +191,16 @@ impl Verb {
             Self::RmsNorm { scale, .. } => [Some(scale), None],
             Self::LayerNorm { scale, bias, .. } => [Some(scale), bias.as_ref()],
             Self::Matmul { weight, bias, .. } => [Some(weight), bias.as_ref()],
+            _ => [None, None],
+        }
+    }
+
+    fn weights_mut(&mut self) -> [Option<&mut Weight>; 2] {
+        match self {
+            Self::Embed { table, .. } => [Some(table), None],
+            Self::RmsNorm { scale, .. } => [Some(scale), None],
+            Self::LayerNorm { scale, bias, .. } => [Some(scale), bias.as_mut()],
+            Self::Matmul { weight, bias, .. } => [Some(weight), bias.as_mut()],
             _ => [None, None],
         }
     }

@@ -2,12 +2,11 @@
 
 #![expect(unreachable_pub, reason = "generated code names the handle types as if they were public")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use wasm_chord_kernels as kernels;
-use wasm_chord_kernels::{Plan, Recorder, Step, Tensor, Weight};
+use wasm_chord_kernels::{Cache, Plan, Recorder, Step, Tensor, Weight};
 use wasmtime::component::Resource;
 use wasmtime::{Result, bail};
 
@@ -16,31 +15,14 @@ use super::contract::kernels::{
     Activation, AttentionShape, Continuation, Failure, Host, HostPlan, HostRecorder, HostStep, RopeLayout,
     Rotary,
 };
-use super::quota::Charge;
-use super::tensors::{OwnedCache, OwnedSequence, OwnedTensor};
+use super::tensors::LockedSequence;
 use crate::mapping;
 
-/// A recorder, with the charges of what its verbs use.
-#[derive(Default)]
-pub struct OpenRecorder {
-    recorder: Recorder,
-    charges: Vec<Arc<Charge>>,
-}
-
-/// A plan, with the charges of what it uses.
+/// A plan.
 pub struct OwnedPlan {
     plan: Plan,
-    _charges: Vec<Arc<Charge>>,
     /// Whether its weights were asked for or used already.
     near: AtomicBool,
-}
-
-impl OpenRecorder {
-    fn hold(&mut self, charge: &Arc<Charge>) {
-        if !self.charges.iter().any(|held| Arc::ptr_eq(held, charge)) {
-            self.charges.push(charge.clone());
-        }
-    }
 }
 
 impl Host for View<'_> {
@@ -55,22 +37,20 @@ impl View<'_> {
     /// Record a verb on tensors, the first of which is `out`. A shape that does not fit is a trap.
     fn record<const N: usize>(
         &mut self,
-        recorder: Handle<OpenRecorder>,
-        tensors: [&Handle<OwnedTensor>; N],
+        recorder: Handle<Recorder>,
+        tensors: [&Handle<Tensor>; N],
         weights: [Option<&Handle<Weight>>; 2],
         verb: impl FnOnce(&mut Recorder, [&Tensor; N], [Option<&Weight>; 2]) -> Result<(), kernels::ShapeError>,
     ) -> Result<()> {
-        let mut owned = Vec::with_capacity(N);
+        let mut operands = Vec::with_capacity(N);
         for tensor in tensors {
-            owned.push(self.table.get(tensor)?.clone());
+            operands.push(self.table.get(tensor)?.clone());
         }
         let [first, second] =
             weights.map(|weight| weight.map(|weight| self.table.get(weight).cloned()).transpose());
         let weights = [first?, second?];
-        let open = self.table.get_mut(&recorder)?;
-        owned.iter().for_each(|tensor| open.hold(&tensor.charge));
-        let operands = std::array::from_fn(|index| &owned[index].tensor);
-        verb(&mut open.recorder, operands, [weights[0].as_ref(), weights[1].as_ref()])
+        let operands = std::array::from_fn(|index| &operands[index]);
+        verb(self.table.get_mut(&recorder)?, operands, [weights[0].as_ref(), weights[1].as_ref()])
             .map_err(|error| wasmtime::format_err!("{error}"))
     }
 }
@@ -79,16 +59,11 @@ impl View<'_> {
 const GIVEN: &str = "the weight is given";
 
 impl HostRecorder for View<'_> {
-    fn new(&mut self) -> Result<Handle<OpenRecorder>> {
-        Ok(self.table.push(OpenRecorder::default())?)
+    fn new(&mut self) -> Result<Handle<Recorder>> {
+        Ok(self.table.push(Recorder::new())?)
     }
 
-    fn embed(
-        &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        table: Handle<Weight>,
-    ) -> Result<()> {
+    fn embed(&mut self, this: Handle<Recorder>, out: Handle<Tensor>, table: Handle<Weight>) -> Result<()> {
         self.record(this, [&out], [Some(&table), None], |r, [out], [table, _]| {
             r.embed(out, table.expect(GIVEN))
         })
@@ -96,9 +71,9 @@ impl HostRecorder for View<'_> {
 
     fn rms_norm(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
         scale: Handle<Weight>,
         epsilon: f32,
     ) -> Result<()> {
@@ -109,9 +84,9 @@ impl HostRecorder for View<'_> {
 
     fn layer_norm(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
         scale: Handle<Weight>,
         bias: Option<Handle<Weight>>,
         epsilon: f32,
@@ -123,9 +98,9 @@ impl HostRecorder for View<'_> {
 
     fn matmul(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
         weight: Handle<Weight>,
         bias: Option<Handle<Weight>>,
     ) -> Result<()> {
@@ -134,7 +109,7 @@ impl HostRecorder for View<'_> {
         })
     }
 
-    fn rope(&mut self, this: Handle<OpenRecorder>, x: Handle<OwnedTensor>, rotary: Rotary) -> Result<()> {
+    fn rope(&mut self, this: Handle<Recorder>, x: Handle<Tensor>, rotary: Rotary) -> Result<()> {
         let rotary = kernels::Rotary {
             layout: match rotary.layout {
                 RopeLayout::Adjacent => kernels::RopeLayout::Adjacent,
@@ -149,17 +124,16 @@ impl HostRecorder for View<'_> {
 
     fn attention(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        q: Handle<OwnedTensor>,
-        k: Handle<OwnedTensor>,
-        v: Handle<OwnedTensor>,
-        cache: Handle<OwnedCache>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        q: Handle<Tensor>,
+        k: Handle<Tensor>,
+        v: Handle<Tensor>,
+        cache: Handle<Cache>,
         layer: u32,
         shape: AttentionShape,
     ) -> Result<()> {
-        let OwnedCache { cache, charge } = self.table.get(&cache)?.clone();
-        self.table.get_mut(&this)?.hold(&charge);
+        let cache = self.table.get(&cache)?.clone();
         let shape = kernels::AttentionShape {
             heads: shape.heads as usize,
             kv_heads: shape.kv_heads as usize,
@@ -176,10 +150,10 @@ impl HostRecorder for View<'_> {
 
     fn gate(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        gate: Handle<OwnedTensor>,
-        up: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        gate: Handle<Tensor>,
+        up: Handle<Tensor>,
         activation: Activation,
     ) -> Result<()> {
         self.record(this, [&out, &gate, &up], [None, None], |r, [out, gate, up], _| {
@@ -189,9 +163,9 @@ impl HostRecorder for View<'_> {
 
     fn activate(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
         activation: Activation,
     ) -> Result<()> {
         self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.activate(out, x, activation.into()))
@@ -199,56 +173,48 @@ impl HostRecorder for View<'_> {
 
     fn add(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
-        y: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
+        y: Handle<Tensor>,
     ) -> Result<()> {
         self.record(this, [&out, &x, &y], [None, None], |r, [out, x, y], _| r.add(out, x, y))
     }
 
     fn multiply(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
-        y: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
+        y: Handle<Tensor>,
     ) -> Result<()> {
         self.record(this, [&out, &x, &y], [None, None], |r, [out, x, y], _| r.multiply(out, x, y))
     }
 
     fn scale(
         &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
+        this: Handle<Recorder>,
+        out: Handle<Tensor>,
+        x: Handle<Tensor>,
         factor: f32,
         soft_cap: Option<f32>,
     ) -> Result<()> {
         self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.scale(out, x, factor, soft_cap))
     }
 
-    fn select(
-        &mut self,
-        this: Handle<OpenRecorder>,
-        out: Handle<OwnedTensor>,
-        x: Handle<OwnedTensor>,
-    ) -> Result<()> {
+    fn select(&mut self, this: Handle<Recorder>, out: Handle<Tensor>, x: Handle<Tensor>) -> Result<()> {
         self.record(this, [&out, &x], [None, None], |r, [out, x], _| r.select(out, x))
     }
 
-    fn finish(&mut self, recorder: Handle<OpenRecorder>) -> Result<Result<Handle<OwnedPlan>, Failure>> {
-        let OpenRecorder { recorder, charges } = self.table.delete(recorder)?;
-        match Plan::new(&*self.context.device, recorder.finish()) {
-            Ok(plan) => {
-                let plan = OwnedPlan { plan, _charges: charges, near: AtomicBool::new(false) };
-                Ok(Ok(self.table.push(plan)?))
-            }
+    fn finish(&mut self, recorder: Handle<Recorder>) -> Result<Result<Handle<OwnedPlan>, Failure>> {
+        let recording = self.table.delete(recorder)?.finish();
+        match Plan::new(&*self.context.device, recording) {
+            Ok(plan) => Ok(Ok(self.table.push(OwnedPlan { plan, near: AtomicBool::new(false) })?)),
             Err(error) => Ok(Err(Failure::Device(error.to_string()))),
         }
     }
 
-    fn drop(&mut self, handle: Handle<OpenRecorder>) -> Result<()> {
+    fn drop(&mut self, handle: Handle<Recorder>) -> Result<()> {
         self.table.delete(handle)?;
         Ok(())
     }
@@ -284,15 +250,15 @@ impl HostPlan for View<'_> {
 impl HostStep for View<'_> {
     fn begin(&mut self, continuations: Vec<Continuation>) -> Result<Result<Handle<Step>, Failure>> {
         let begun = Instant::now();
-        let mut sequences: Vec<OwnedSequence> = Vec::with_capacity(continuations.len());
+        let mut sequences: Vec<&LockedSequence> = Vec::with_capacity(continuations.len());
         for continuation in &continuations {
             let sequence = self.table.get(&continuation.sequence)?;
-            if sequences.iter().any(|other| other.is(sequence)) {
+            if sequences.iter().any(|other| std::ptr::eq(*other, sequence)) {
                 bail!("step: a sequence comes twice");
             }
-            sequences.push(sequence.clone());
+            sequences.push(sequence);
         }
-        let mut locked: Vec<_> = sequences.iter().map(OwnedSequence::lock).collect();
+        let mut locked: Vec<_> = sequences.iter().map(|sequence| sequence.lock()).collect();
         let mut parts: Vec<_> = locked
             .iter_mut()
             .zip(&continuations)

@@ -5,13 +5,12 @@
 
 mod kernels;
 mod memory64;
-mod quota;
 mod tensors;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasm_chord_kernels::Device;
+use wasm_chord_kernels::{Device, Quota};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::space::AddressSpace;
@@ -26,10 +25,10 @@ pub(crate) mod generated {
         imports: { default: trappable },
         with: {
             "wasm-chord:inference/tensors.weight": wasm_chord_kernels::Weight,
-            "wasm-chord:inference/tensors.tensor": crate::imports::tensors::OwnedTensor,
-            "wasm-chord:inference/tensors.cache": crate::imports::tensors::OwnedCache,
-            "wasm-chord:inference/tensors.sequence": crate::imports::tensors::OwnedSequence,
-            "wasm-chord:inference/kernels.recorder": crate::imports::kernels::OpenRecorder,
+            "wasm-chord:inference/tensors.tensor": wasm_chord_kernels::Tensor,
+            "wasm-chord:inference/tensors.cache": wasm_chord_kernels::Cache,
+            "wasm-chord:inference/tensors.sequence": crate::imports::tensors::LockedSequence,
+            "wasm-chord:inference/kernels.recorder": wasm_chord_kernels::Recorder,
             "wasm-chord:inference/kernels.plan": crate::imports::kernels::OwnedPlan,
             "wasm-chord:inference/kernels.step": wasm_chord_kernels::Step,
         },
@@ -43,7 +42,7 @@ use generated::wasm_chord::inference as contract;
 pub struct Context {
     space: Arc<AddressSpace>,
     device: Arc<dyn Device>,
-    quota: quota::Quota,
+    quota: Quota,
     watch: Arc<Watch>,
     /// Whether to bring weights near that the guest will need soon.
     pub(crate) prefetch: bool,
@@ -63,14 +62,7 @@ impl Context {
         device_memory: u64,
         watch: Arc<Watch>,
     ) -> Self {
-        Self {
-            space,
-            device,
-            quota: quota::Quota::new(device_memory),
-            watch,
-            prefetch: true,
-            work: Duration::ZERO,
-        }
+        Self { space, device, quota: Quota::new(device_memory), watch, prefetch: true, work: Duration::ZERO }
     }
 }
 
