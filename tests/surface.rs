@@ -1,28 +1,13 @@
 //! What the contract says and what the guest asks for: exactly three interfaces in, one out, and every item documented.
 
 use wasm_chord::built_in_guest;
-use wasm_chord_tests::workspace;
-use wit_parser::decoding::{DecodedWasm, decode};
+use wasm_chord_tests::{surface, workspace};
 use wit_parser::{Docs, Interface, Resolve, TypeDefKind, WorldItem};
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
     resolve.push_dir(workspace().join("wit")).expect("wit/ is valid");
     resolve
-}
-
-/// Names of what a component imports and exports, sorted.
-fn surface(component: &[u8]) -> (Vec<String>, Vec<String>) {
-    let DecodedWasm::Component(resolve, world) = decode(component).expect("it is valid") else {
-        panic!("it is a component");
-    };
-    let world = &resolve.worlds[world];
-    let names = |items: &mut dyn Iterator<Item = &wit_parser::WorldKey>| {
-        let mut names: Vec<String> = items.map(|key| resolve.name_world_key(key)).collect();
-        names.sort();
-        names
-    };
-    (names(&mut world.imports.keys()), names(&mut world.exports.keys()))
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use wasm_chord_kernels::CacheFormat;
+
+use crate::contract;
 use crate::error::Error;
-use crate::imports::generated::exports::wasm_chord::inference::generation as contract;
 
 /// What a model file says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -230,6 +232,16 @@ impl From<&Conversation> for contract::Conversation {
             open_answer: conversation.open_answer,
             variables: conversation.variables.clone(),
             now: conversation.now,
+        }
+    }
+}
+
+impl From<CacheFormat> for contract::CacheFormat {
+    fn from(format: CacheFormat) -> Self {
+        match format {
+            CacheFormat::F32 => Self::F32,
+            CacheFormat::F16 => Self::F16,
+            CacheFormat::Q8_0 => Self::Q80,
         }
     }
 }

@@ -11,19 +11,17 @@ use wasmtime::component::{Linker, ResourceAny, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::contract;
 use crate::error::{Error, Result};
 use crate::generation::{Conversation, Event, Information, Sampling, Stop};
 use crate::guest::{self, Guest, one_line};
-use crate::imports::generated::exports::wasm_chord::inference::generation as contract;
+use crate::handle::Handle;
 use crate::imports::{self, Context, View};
 use crate::mapping::physical_memory;
 use crate::meter::Meter;
 use crate::session::Session;
 use crate::space::AddressSpace;
 use crate::watch::{Ticker, Watch};
-
-/// The model that this crate brings with it.
-static DEFAULT_MODEL: &[u8] = include_bytes!("../model/default.gguf");
 
 /// A loaded model. Clones are the same model; sessions of it can be used from several threads, one step at a time.
 #[derive(Clone)]
@@ -170,7 +168,7 @@ impl Model {
         let (sampling, limits) = (sampling.into(), stop.into());
         let handle = self
             .call(|store, exports, model| exports.model().call_session(store, model, &sampling, &limits))?;
-        Ok(Session::new(self.clone(), handle))
+        Ok(Session::new(Handle::new(self.clone(), handle)))
     }
 
     /// One batched step: each session runs what was appended to it and yields its next token. Events come in the order of the
@@ -179,10 +177,10 @@ impl Model {
     /// # Errors
     /// What went wrong; no session has yielded a token then. [`Error::InvalidRequest`] if a session belongs to another model.
     pub fn advance(&self, sessions: &mut [&mut Session]) -> Result<Vec<Event>> {
-        if !sessions.iter().all(|session| session.belongs_to(self)) {
+        if !sessions.iter().all(|session| session.handle().belongs_to(self)) {
             return Err(Error::InvalidRequest("a session belongs to another model".into()));
         }
-        let handles: Vec<ResourceAny> = sessions.iter().map(|session| session.handle()).collect();
+        let handles: Vec<ResourceAny> = sessions.iter().map(|session| session.handle().resource()).collect();
         let events =
             self.call(|store, exports, model| exports.model().call_advance(store, model, &handles))?;
         if events.len() != sessions.len() {
@@ -337,7 +335,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::open`].
     pub fn open_default(self) -> Result<Model> {
-        self.open_static("default.gguf", DEFAULT_MODEL)
+        self.open_static("default.gguf", crate::DEFAULT_MODEL)
     }
 
     /// Open a model that is part of the program.
@@ -377,11 +375,7 @@ impl Builder {
             Loaded { state: Mutex::new(state), watch, ticker, information, device, limits: self.limits };
         let options = contract::Options {
             context: self.context,
-            cache: match self.cache_format.unwrap_or(CacheFormat::F16) {
-                CacheFormat::F32 => contract::CacheFormat::F32,
-                CacheFormat::F16 => contract::CacheFormat::F16,
-                CacheFormat::Q8_0 => contract::CacheFormat::Q80,
-            },
+            cache: self.cache_format.unwrap_or(CacheFormat::F16).into(),
         };
         let mut state = loaded.state();
         let model = loaded.call(&mut state, |store, exports| exports.model().call_load(store, options))?;

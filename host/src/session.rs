@@ -3,16 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use wasmtime::component::ResourceAny;
-
 use crate::error::Result;
 use crate::generation::{Conversation, Event, Finish, Message, Template};
+use crate::handle::Handle;
 use crate::model::Model;
 
 /// One conversation with a model, as tokens.
 pub struct Session {
-    model: Model,
-    handle: ResourceAny,
+    handle: Handle,
     statistics: Statistics,
     /// Tokens appended since the last step.
     pending: usize,
@@ -32,21 +30,17 @@ pub struct Statistics {
 }
 
 impl Session {
-    pub(crate) fn new(model: Model, handle: ResourceAny) -> Self {
-        Self { model, handle, statistics: Statistics::default(), pending: 0 }
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, statistics: Statistics::default(), pending: 0 }
     }
 
-    pub(crate) fn handle(&self) -> ResourceAny {
-        self.handle
-    }
-
-    pub(crate) fn belongs_to(&self, model: &Model) -> bool {
-        std::sync::Arc::ptr_eq(&self.model.loaded, &model.loaded)
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Its model.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.handle.model()
     }
 
     /// Continue with a text. Control tokens are recognised in it only if `special`: leave it false for what users typed. Returns
@@ -55,12 +49,9 @@ impl Session {
     /// # Errors
     /// If the guest was stopped.
     pub fn append(&mut self, text: &str, special: bool) -> Result<usize> {
-        let handle = self.handle;
-        let count = self
-            .model
-            .call(|store, exports, _| exports.session().call_append(store, handle, text, special))?;
-        self.pending += count as usize;
-        Ok(count as usize)
+        let count = self.handle.append(text, special)? as usize;
+        self.pending += count;
+        Ok(count)
     }
 
     /// Continue with tokens as they are.
@@ -68,8 +59,7 @@ impl Session {
     /// # Errors
     /// [`crate::Error::InvalidRequest`] for one outside the vocabulary.
     pub fn append_tokens(&mut self, tokens: &[u32]) -> Result<()> {
-        let handle = self.handle;
-        self.model.call(|store, exports, _| exports.session().call_append_tokens(store, handle, tokens))?;
+        self.handle.append_tokens(tokens)?;
         self.pending += tokens.len();
         Ok(())
     }
@@ -80,12 +70,9 @@ impl Session {
     /// # Errors
     /// If the template cannot be had or refuses the conversation; the session is as before then.
     pub fn converse(&mut self, conversation: &Conversation) -> Result<usize> {
-        let (handle, conversation) = (self.handle, conversation.into());
-        let count = self
-            .model
-            .call(|store, exports, _| exports.session().call_converse(store, handle, &conversation))?;
-        self.pending = count as usize;
-        Ok(count as usize)
+        let count = self.handle.converse(conversation)? as usize;
+        self.pending = count;
+        Ok(count)
     }
 
     /// The next token: runs what was appended first.
@@ -94,7 +81,7 @@ impl Session {
     /// What went wrong; the session has not changed then.
     pub fn advance(&mut self) -> Result<Event> {
         let begun = Instant::now();
-        let model = self.model.clone();
+        let model = self.model().clone();
         let events = model.advance(&mut [self])?;
         let event = events.into_iter().next().expect("one event for one session");
         if event.token.is_some() {
@@ -145,8 +132,7 @@ impl Session {
     /// # Errors
     /// If the guest was stopped.
     pub fn tokens(&self) -> Result<Vec<u32>> {
-        let handle = self.handle;
-        self.model.call(|store, exports, _| Ok(Ok(exports.session().call_tokens(store, handle)?)))
+        self.handle.tokens()
     }
 
     /// Logits of the next token, before sampling, one for each token of the vocabulary. Runs what was appended.
@@ -154,9 +140,8 @@ impl Session {
     /// # Errors
     /// What went wrong; [`crate::Error::InvalidRequest`] if nothing was appended yet.
     pub fn logits(&mut self) -> Result<Vec<f32>> {
-        let handle = self.handle;
         self.pending = 0;
-        self.model.call(|store, exports, _| exports.session().call_logits(store, handle))
+        self.handle.logits()
     }
 
     /// A second session with the same past. What both have in common is kept once.
@@ -164,12 +149,8 @@ impl Session {
     /// # Errors
     /// If the guest was stopped.
     pub fn fork(&self) -> Result<Session> {
-        let handle = self.handle;
-        let fork =
-            self.model.call(|store, exports, _| Ok(Ok(exports.session().call_fork(store, handle)?)))?;
-        let mut fork = Self::new(self.model.clone(), fork);
-        fork.pending = self.pending;
-        Ok(fork)
+        let fork = self.handle.fork()?;
+        Ok(Self { handle: fork, statistics: Statistics::default(), pending: self.pending })
     }
 
     /// Forget all but the first `length` tokens.
@@ -177,20 +158,13 @@ impl Session {
     /// # Errors
     /// If the guest was stopped.
     pub fn rewind(&mut self, length: usize) -> Result<()> {
-        let (handle, length) = (self.handle, u32::try_from(length).unwrap_or(u32::MAX));
         self.pending = 0;
-        self.model.call(|store, exports, _| Ok(Ok(exports.session().call_rewind(store, handle, length)?)))
+        self.handle.rewind(u32::try_from(length).unwrap_or(u32::MAX))
     }
 
     /// How much it did so far, by [`Session::advance`] and what is built on it.
     pub fn statistics(&self) -> Statistics {
         self.statistics
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.model.drop_session(self.handle);
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 use wasm_chord::kernels::Device;
 use wasm_chord::kernels::cpu::Cpu;
 use wasm_chord::{Builder, Model, Session};
+use wit_parser::WorldKey;
+use wit_parser::decoding::{DecodedWasm, decode};
 
 pub mod gguf;
 
@@ -54,4 +56,18 @@ pub fn tokens(session: &mut Session, count: usize) -> Vec<u32> {
         }
     }
     tokens
+}
+
+/// Names of what a component imports and exports, sorted.
+pub fn surface(component: &[u8]) -> (Vec<String>, Vec<String>) {
+    let DecodedWasm::Component(resolve, world) = decode(component).expect("it is valid") else {
+        panic!("it is a component");
+    };
+    let world = &resolve.worlds[world];
+    let names = |items: &mut dyn Iterator<Item = &WorldKey>| {
+        let mut names: Vec<String> = items.map(|key| resolve.name_world_key(key)).collect();
+        names.sort();
+        names
+    };
+    (names(&mut world.imports.keys()), names(&mut world.exports.keys()))
 }

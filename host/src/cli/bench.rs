@@ -13,8 +13,9 @@ use wasm_chord::kernels::cpu::Cpu;
 use wasm_chord::{Meter, Model, Sampling, Session, Stop};
 
 use super::failure::{Failure, Result};
-use super::options::{self, ModelOptions};
-use super::output::{Progress, Text};
+use super::options::{self, CacheType, ModelOptions};
+use super::output::Text;
+use super::progress::Progress;
 use super::statistics::{parameters, size};
 
 #[derive(Args)]
@@ -36,6 +37,16 @@ pub(crate) struct Bench {
     /// A table or a JSON array.
     #[arg(short, long, value_name = "FORMAT", default_value = "md")]
     output: Format,
+}
+
+impl CacheType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,7 +137,7 @@ impl Bench {
             .map_err(|_| Failure::usage("the tests are longer than any context", "use smaller numbers"))?;
 
         let progress = Progress::start("loading");
-        let cpu = Cpu::new(self.model.host.threads);
+        let cpu = Cpu::new(self.model.host.machine.threads);
         let threads = cpu.threads();
         let builder = self.model.host.builder()?.context(positions).device(Arc::new(cpu));
         let model = options::open(builder, self.model.model.as_deref())?;

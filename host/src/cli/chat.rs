@@ -11,11 +11,14 @@ use self::lines::{Input, Lines};
 use super::failure::{Failure, Result};
 use super::interrupt::Interrupt;
 use super::options::{self, ContextOptions, ConversationOptions, ModelOptions, SamplingOptions};
-use super::output::{Progress, marked, note};
+use super::output::{marked, note};
+use super::progress::Progress;
 use super::run::Speech;
 use super::statistics;
 
 mod lines;
+#[cfg_attr(target_family = "wasm", path = "sandboxed/terminal.rs")]
+mod terminal;
 mod transcript;
 
 const HELP: &str = "\

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use wasm_chord::Error;
 
-use super::output;
+use super::{machine, output};
 
 /// Why a command did not succeed.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl From<Error> for Failure {
 
 fn hint_of_open(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::NotFound => "check the path; without -m the built-in model runs",
+        io::ErrorKind::NotFound => machine::NOT_FOUND,
         io::ErrorKind::PermissionDenied => "check who may read the file",
         _ => "a model is a regular file in GGUF format",
     }

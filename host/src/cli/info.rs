@@ -8,7 +8,8 @@ use wasm_chord::Model;
 
 use super::failure::Result;
 use super::options::{self, HostOptions};
-use super::output::{Progress, Text};
+use super::output::Text;
+use super::progress::Progress;
 use super::statistics::{parameters, size};
 
 #[derive(Args)]

@@ -2,35 +2,36 @@
 //!
 //! Text goes to standard output and nothing else does; all that is said about it goes to standard error.
 
+#[cfg(not(target_family = "wasm"))]
 mod bench;
 mod chat;
 mod completions;
 mod failure;
 mod info;
-mod interrupt;
 mod options;
 mod output;
-mod profile;
 mod run;
 mod statistics;
 mod tokenize;
 
+// What a machine has and a sandbox has not.
+#[cfg_attr(target_family = "wasm", path = "sandboxed/interrupt.rs")]
+mod interrupt;
+#[cfg_attr(target_family = "wasm", path = "sandboxed/machine.rs")]
+mod machine;
+#[cfg_attr(target_family = "wasm", path = "sandboxed/profile.rs")]
+mod profile;
+#[cfg_attr(target_family = "wasm", path = "sandboxed/progress.rs")]
+mod progress;
+
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-
-const EXIT_CODES: &str =
-    "Exit codes: 0 success, 1 the work failed, 2 wrong usage, 3 damaged model file, 4 it does not fit \
-into memory, 5 unsupported model, 130 stopped with Ctrl-C.
-
-WASM_CHORD_LOG=debug shows what happens inside; WASM_CHORD_CACHE is the folder of compiled guests.";
 
 /// Runs language models whose logic is a sandboxed WebAssembly component.
 #[derive(Parser)]
-#[command(name = "wasm-chord", version, after_help = EXIT_CODES)]
+#[command(name = "wasm-chord", version, after_help = machine::AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,6 +48,7 @@ enum Command {
     /// Show the tokens of a text.
     Tokenize(tokenize::Tokenize),
     /// Measure the speed of a model, in the columns of llama-bench.
+    #[cfg(not(target_family = "wasm"))]
     Bench(bench::Bench),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
@@ -62,12 +64,13 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    log();
+    machine::log();
     let done = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Chat(chat) => chat.execute(),
         Command::Info(info) => info.execute(),
         Command::Tokenize(tokenize) => tokenize.execute(),
+        #[cfg(not(target_family = "wasm"))]
         Command::Bench(bench) => bench.execute(),
         Command::Completions(completions) => completions.execute(),
     };
@@ -89,16 +92,6 @@ fn llama_flags(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
     };
     arguments.map(rename).collect()
-}
-
-/// Show warnings of the library, or what `WASM_CHORD_LOG` asks for.
-fn log() {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
-        .with_env_var("WASM_CHORD_LOG")
-        .from_env_lossy();
-    let colours = std::io::stderr().is_terminal() && output::colours_allowed();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Options that several commands share, named as llama.cpp names them.
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -9,6 +8,7 @@ use wasm_chord::kernels::CacheFormat;
 use wasm_chord::{Builder, Information, Model, Sampling, Stop, Template};
 
 use super::failure::{Failure, Result};
+use super::machine::MachineOptions;
 
 /// Which model, and on what it runs.
 #[derive(Args)]
@@ -20,12 +20,11 @@ pub(crate) struct ModelOptions {
     pub(crate) host: HostOptions,
 }
 
-/// On what a model runs.
+/// On what a model runs, and how it keeps what it has read.
 #[derive(Args)]
 pub(crate) struct HostOptions {
-    /// Threads that compute; one for every core if absent.
-    #[arg(short, long, value_name = "N", env = "WASM_CHORD_THREADS")]
-    pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
     /// How keys and values are kept.
     #[arg(
         long,
@@ -35,9 +34,6 @@ pub(crate) struct HostOptions {
         env = "WASM_CHORD_CACHE_TYPE"
     )]
     pub(crate) cache_type: CacheType,
-    /// Guest component to run instead of the built-in one.
-    #[arg(long, value_name = "FILE.wasm", env = "WASM_CHORD_GUEST")]
-    pub(crate) guest: Option<PathBuf>,
 }
 
 /// How keys and values are kept.
@@ -52,32 +48,15 @@ pub(crate) enum CacheType {
     Q8_0,
 }
 
-impl CacheType {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-}
-
 impl HostOptions {
     /// Settings to open a model with.
     pub(crate) fn builder(&self) -> Result<Builder> {
-        let mut builder = Model::builder().cache_format(match self.cache_type {
+        let builder = Model::builder().cache_format(match self.cache_type {
             CacheType::F32 => CacheFormat::F32,
             CacheType::F16 => CacheFormat::F16,
             CacheType::Q8_0 => CacheFormat::Q8_0,
         });
-        if let Some(threads) = self.threads {
-            builder = builder.threads(threads);
-        }
-        if let Some(path) = &self.guest {
-            let component = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-            builder = builder.guest(component);
-        }
-        Ok(builder)
+        self.machine.apply(builder)
     }
 }
 

@@ -10,13 +10,36 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde::Serialize;
-use wasm_chord::kernels::Device;
 use wasm_chord::kernels::cpu::{Cpu, profile::Timing};
-use wasm_chord::{Meter, Model};
+use wasm_chord::{Builder, Meter, Model};
 
 use super::failure::{Failure, Result};
+use super::machine::MachineOptions;
 use super::output::note;
+
+/// Whether to make a profile.
+#[derive(Args)]
+pub(crate) struct ProfileOptions {
+    /// Say at the end which kernels took how long, and how much of the time guest and boundary had; with a file, also write there
+    /// when every kernel ran, for Perfetto or chrome://tracing.
+    #[arg(long, value_name = "TRACE.json", num_args = 0..=1, require_equals = true)]
+    profile: Option<Option<PathBuf>>,
+}
+
+impl ProfileOptions {
+    /// Settings that make the model one that can be watched, if somebody wants to.
+    pub(crate) fn begin(
+        self,
+        machine: &MachineOptions,
+        builder: Builder,
+    ) -> Result<(Builder, Option<Profile>)> {
+        let Some(trace) = self.profile else { return Ok((builder, None)) };
+        let profile = Profile::new(machine.threads, trace)?;
+        Ok((builder.device(profile.cpu.clone()), Some(profile)))
+    }
+}
 
 /// A profile in the making.
 pub(crate) struct Profile {
@@ -27,18 +50,13 @@ pub(crate) struct Profile {
 
 impl Profile {
     /// For a model on a device of so many threads. The trace, if one is wanted, goes to the file `trace`, created here.
-    pub(crate) fn new(threads: Option<NonZeroUsize>, trace: Option<PathBuf>) -> Result<Self> {
+    fn new(threads: Option<NonZeroUsize>, trace: Option<PathBuf>) -> Result<Self> {
         let create = |path: PathBuf| match File::create(&path) {
             Ok(file) => Ok((path, file)),
             Err(error) => Err(Failure::file("write", &path, &error)),
         };
         let trace = trace.map(create).transpose()?;
         Ok(Self { cpu: Arc::new(Cpu::new(threads)), trace, begun: Instant::now() })
-    }
-
-    /// What the model has to compute on.
-    pub(crate) fn device(&self) -> Arc<dyn Device> {
-        self.cpu.clone()
     }
 
     /// What happens from now on counts.

@@ -11,8 +11,9 @@ use wasm_chord::{Chat, Finish, Message, Session};
 use super::failure::{Failure, Result};
 use super::interrupt::{Interrupt, Working};
 use super::options::{self, ContextOptions, ConversationOptions, ModelOptions, SamplingOptions};
-use super::output::{Progress, Text, marked};
-use super::profile::Profile;
+use super::output::{Text, marked};
+use super::profile::ProfileOptions;
+use super::progress::Progress;
 use super::statistics;
 
 #[derive(Args)]
@@ -32,10 +33,8 @@ pub(crate) struct Run {
     /// Say at the end how long it took.
     #[arg(short, long)]
     verbose: bool,
-    /// Say at the end which kernels took how long, and how much of the time guest and boundary had; with a file, also write there
-    /// when every kernel ran, for Perfetto or chrome://tracing.
-    #[arg(long, value_name = "TRACE.json", num_args = 0..=1, require_equals = true)]
-    profile: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    profile: ProfileOptions,
     #[command(flatten)]
     sampling: SamplingOptions,
     #[command(flatten)]
@@ -91,12 +90,8 @@ impl Run {
             return Err(Failure::usage("the text is empty", "give the model something to read"));
         }
         let progress = Progress::start("loading");
-        let mut builder = self.context.apply(self.model.host.builder()?);
-        let mut profile =
-            self.profile.map(|trace| Profile::new(self.model.host.threads, trace)).transpose()?;
-        if let Some(profile) = &profile {
-            builder = builder.device(profile.device());
-        }
+        let builder = self.context.apply(self.model.host.builder()?);
+        let (builder, mut profile) = self.profile.begin(&self.model.host.machine, builder)?;
         let model = options::open(builder, self.model.model.as_deref())?;
         drop(progress);
         let load = begun.elapsed();

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use wasm_chord_space::Role as RegionRole;
+
 use super::View;
 use super::contract::memory64::{Error, Host, Region, Role};
-use crate::space::{self, AccessError};
+use crate::space::AccessError;
 
 /// The longest read, in bytes: half of what Wasmtime lets one call copy.
 const READ_LIMIT: u32 = 64 << 20;
@@ -12,13 +14,13 @@ const READ_LIMIT: u32 = 64 << 20;
 impl Host for View<'_> {
     fn regions(&mut self) -> wasmtime::Result<Vec<Region>> {
         let regions = self.context.space.regions().iter().map(|region| Region {
-            name: region.name().into(),
-            role: match region.role() {
-                space::Role::Model => Role::Model,
-                space::Role::Shard => Role::Shard,
+            name: region.name.clone(),
+            role: match region.role {
+                RegionRole::Model => Role::Model,
+                RegionRole::Shard => Role::Shard,
             },
-            base: region.base(),
-            size: region.size(),
+            base: region.base,
+            size: region.size,
         });
         Ok(regions.collect())
     }

@@ -1,19 +1,9 @@
 //! What the user says, from a terminal with line editing or from a pipe.
 
-use std::cell::Cell;
 use std::io::{self, BufRead};
 
-use rustyline::completion::Completer;
-use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
-use rustyline::history::MemHistory;
-use rustyline::validate::Validator;
-use rustyline::{Behavior, Config, Context, Editor, Helper};
-
+use super::terminal::Terminal;
 use crate::cli::failure::{Failure, Result};
-
-const COMMANDS: [&str; 6] = ["/help", "/clear", "/system ", "/save ", "/load ", "/exit"];
 
 /// What was said.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,14 +18,18 @@ pub(crate) enum Input {
 
 /// Where lines come from.
 pub(crate) enum Lines {
-    Terminal(Box<Editor<Assistance, MemHistory>>),
+    Terminal(Terminal),
     Pipe(io::StdinLock<'static>),
 }
 
 /// One line, or why there is none.
-enum Line {
+pub(crate) enum Line {
     Read(String),
     /// Ctrl-C, with something or nothing on the line.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(dead_code, reason = "Ctrl-C ends whatever runs a sandboxed program")
+    )]
     Interrupted {
         empty: bool,
     },
@@ -44,14 +38,7 @@ enum Line {
 
 impl Lines {
     pub(crate) fn open(interactive: bool) -> Result<Self> {
-        if !interactive {
-            return Ok(Self::Pipe(io::stdin().lock()));
-        }
-        // Standard output is for text: prompts go to the terminal itself.
-        let config = Config::builder().behavior(Behavior::PreferTerm).build();
-        let mut editor = Editor::with_history(config, MemHistory::new()).map_err(unusable)?;
-        editor.set_helper(Some(Assistance::default()));
-        Ok(Self::Terminal(Box::new(editor)))
+        Ok(if interactive { Self::Terminal(Terminal::open()?) } else { Self::Pipe(io::stdin().lock()) })
     }
 
     /// What is said next: one line, or several put together.
@@ -87,44 +74,29 @@ impl Lines {
 
     fn line(&mut self, prompt: &str) -> Result<Line> {
         match self {
-            Self::Terminal(editor) => {
-                if let Some(assistance) = editor.helper() {
-                    assistance.empty.set(true);
-                }
-                match editor.readline(prompt) {
-                    Ok(line) => Ok(Line::Read(line)),
-                    Err(ReadlineError::Eof) => Ok(Line::End),
-                    Err(ReadlineError::Interrupted) => Ok(Line::Interrupted {
-                        empty: editor.helper().is_none_or(|assistance| assistance.empty.get()),
-                    }),
-                    Err(error) => Err(unusable(error)),
-                }
-            }
-            Self::Pipe(stdin) => {
-                let mut line = String::new();
-                if stdin.read_line(&mut line)? == 0 {
-                    return Ok(Line::End);
-                }
-                line.truncate(line.trim_end_matches(['\r', '\n']).len());
-                Ok(Line::Read(line))
-            }
+            Self::Terminal(terminal) => terminal.line(prompt),
+            Self::Pipe(stdin) => Line::read(stdin),
         }
     }
 
     /// Offer it again with the arrow keys.
     fn remember(&mut self, text: &str) {
-        if let Self::Terminal(editor) = self {
-            // Convenience only.
-            let _ = editor.add_history_entry(text);
+        if let Self::Terminal(terminal) = self {
+            terminal.remember(text);
         }
     }
 }
 
-fn unusable(error: ReadlineError) -> Failure {
-    Failure::work(
-        format!("the terminal cannot be used: {error}"),
-        "pipe the lines into standard input instead",
-    )
+impl Line {
+    /// The next one of a stream, without the line break.
+    pub(crate) fn read(stream: &mut impl BufRead) -> Result<Self> {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Ok(Self::End);
+        }
+        line.truncate(line.trim_end_matches(['\r', '\n']).len());
+        Ok(Self::Read(line))
+    }
 }
 
 /// A text of several lines on its way.
@@ -180,41 +152,6 @@ impl Several {
         }
     }
 }
-
-/// Completes commands, and knows whether the line is empty.
-#[derive(Default)]
-pub(crate) struct Assistance {
-    empty: Cell<bool>,
-}
-
-impl Completer for Assistance {
-    type Candidate = String;
-
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let typed = &line[..position];
-        let fitting = COMMANDS.iter().filter(|command| typed.starts_with('/') && command.starts_with(typed));
-        Ok((0, fitting.map(ToString::to_string).collect()))
-    }
-}
-
-impl Hinter for Assistance {
-    type Hint = String;
-
-    /// Gives no hints, but hears of every change.
-    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        self.empty.set(line.is_empty());
-        None
-    }
-}
-
-impl Highlighter for Assistance {}
-impl Validator for Assistance {}
-impl Helper for Assistance {}
 
 #[cfg(test)]
 mod tests {
