@@ -104,7 +104,7 @@ impl From<Error> for Failure {
                 cause,
                 "the model file may be hostile, or the guest has a bug; WASM_CHORD_LOG=debug shows more",
             ),
-            _ => Self::new(1, cause, "WASM_CHORD_LOG=debug shows what happened before"),
+            _ => Self::new(1, cause, machine::FAILED),
         }
     }
 }

@@ -22,6 +22,9 @@ WASM_CHORD_LOG=debug shows what happens inside; WASM_CHORD_CACHE is the folder o
 /// What to do about a model file that is not there.
 pub(crate) const NOT_FOUND: &str = "check the path; without -m the built-in model runs";
 
+/// What to do when the work itself failed.
+pub(crate) const FAILED: &str = "WASM_CHORD_LOG=debug shows what happened before";
+
 /// On what a model runs.
 #[derive(Args)]
 pub(crate) struct MachineOptions {

@@ -13,6 +13,9 @@ WASM_CHORD_MEMORY is how many MiB weights, activations, keys and values may take
 /// What to do about a model file that is not there.
 pub(crate) const NOT_FOUND: &str = "check the path, and that its folder was opened for the sandbox (--dir); without -m the built-in model runs";
 
+/// What to do when the work itself failed.
+pub(crate) const FAILED: &str = "if the sandbox has less memory than 4 GiB, let WASM_CHORD_MEMORY say so";
+
 /// There is nothing to choose.
 #[derive(Args)]
 pub(crate) struct MachineOptions {}
