@@ -44,11 +44,14 @@ struct Eight([float32x4_t; 2]);
 impl<const DOT: bool> Vector for Neon<DOT> {
     type Floats = Eight;
     type Loaded = [[Self; 4]; 1];
+    type Broadcast = uint32x4_t;
 
     const LANES: usize = 8;
     const PARTS: usize = 1;
-    /// With two tiles, 24 sums in 32 registers.
-    const TOKENS: usize = 6;
+    /// `sdot` takes one of four lanes.
+    const STEPS: usize = if DOT { 4 } else { 1 };
+    /// 20 sums in 32 registers; of 24, some spill.
+    const TOKENS: usize = 5;
     const TOKENS_OF_HALVES: usize = 3;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 24 sums in 32 registers.
@@ -167,15 +170,25 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         if DOT { sum } else { unsafe { Self::splat(0) } }
     }
     #[inline(always)]
-    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self {
+    unsafe fn broadcast(quants: *const i8) -> uint32x4_t {
+        let quants: *const u32 = quants.cast();
+        // SAFETY: see above the impl.
+        unsafe { if DOT { vld1q_u32(quants) } else { vld1q_dup_u32(quants) } }
+    }
+    #[inline(always)]
+    unsafe fn multiply<const SIGNED: bool, const STEP: usize>(
+        partial: Self,
+        weights: Self,
+        x: uint32x4_t,
+    ) -> Self {
         let mut out = partial;
         for part in 0..2 {
             // SAFETY: see above the impl.
             out.0[part] = unsafe {
                 if DOT {
-                    dot(partial.0[part], weights.0[part], x.0[part])
+                    dot::<STEP>(partial.0[part], weights.0[part], x)
                 } else {
-                    add_pairs(partial.0[part], weights.0[part], x.0[part])
+                    add_pairs(partial.0[part], weights.0[part], x)
                 }
             };
         }
@@ -228,20 +241,21 @@ unsafe fn transposed(rows: &Rows, first: usize, offset: usize) -> [uint32x4_t; 4
     }
 }
 
-/// `sum` and, in each lane, four products of signed bytes.
+/// `sum` and, in each lane, its four products of signed bytes with those in lane `STEP` of `x`.
 ///
 /// # Safety
 /// The machine has `dotprod`.
 #[inline(always)]
-unsafe fn dot(mut sum: uint32x4_t, weights: uint32x4_t, x: uint32x4_t) -> uint32x4_t {
+unsafe fn dot<const STEP: usize>(mut sum: uint32x4_t, weights: uint32x4_t, x: uint32x4_t) -> uint32x4_t {
     // The intrinsic is not stable.
     // SAFETY: as the caller says.
     unsafe {
         asm!(
-            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
+            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.4b[{step}]",
             sum = inout(vreg) sum,
             weights = in(vreg) weights,
             x = in(vreg) x,
+            step = const STEP,
             options(pure, nomem, nostack, preserves_flags),
         );
     }

@@ -324,15 +324,15 @@ unsafe fn add<V: Vector, F: Quants>(
     }
 }
 
-/// Four quants of the activations, in every lane.
+/// The quants of [`Vector::STEPS`] steps, from `step` on.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn four<V: Vector>(x: &Chunk, step: usize) -> V {
-    let quants = x.quants.as_chunks::<4>().0[step];
+unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
+    let quants = &x.quants[4 * step..4 * (step + V::STEPS)];
     // SAFETY: as the caller says.
-    unsafe { V::splat(i32::from_le_bytes(quants.map(|quant| quant as u8))) }
+    unsafe { V::broadcast(quants.as_ptr()) }
 }
 
 /// Integer sums of part `part` of a chunk, for each token and tile.
@@ -360,14 +360,17 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
                     partial[token][tile] = V::begin(sums[token][tile]);
                 }
             }
-            for step in 0..run::<V, F>(steps) {
+            for step in (0..run::<V, F>(steps)).step_by(V::STEPS) {
                 let step = first + step;
-                for token in 0..T {
-                    let quants = four::<V>(x[token], step);
-                    for tile in 0..TILES {
-                        let (partial, weights) = (&mut partial[token][tile], tiles[tile].quants[step]);
-                        *partial = multiply::<V, F>(*partial, weights, quants);
-                    }
+                let mut quants = [broadcast::<V>(x[0], step); T];
+                for token in 1..T {
+                    quants[token] = broadcast::<V>(x[token], step);
+                }
+                multiply_step::<V, F, T, 0>(&mut partial, tiles, step, quants);
+                if V::STEPS == 4 {
+                    multiply_step::<V, F, T, 1>(&mut partial, tiles, step, quants);
+                    multiply_step::<V, F, T, 2>(&mut partial, tiles, step, quants);
+                    multiply_step::<V, F, T, 3>(&mut partial, tiles, step, quants);
                 }
             }
             for token in 0..T {
@@ -380,18 +383,38 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
     }
 }
 
-/// `partial` and the products of four columns.
+/// Add to `partial` the products of step `STEP` of `x`, whose first one is `step` of the tiles.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn multiply<V: Vector, F: Quants>(partial: V, weights: V, x: V) -> V {
+unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>(
+    partial: &mut [[V; TILES]; T],
+    tiles: &[Tile<V>; TILES],
+    step: usize,
+    x: [V::Broadcast; T],
+) {
+    for token in 0..T {
+        for tile in 0..TILES {
+            let (partial, weights) = (&mut partial[token][tile], tiles[tile].quants[step + STEP]);
+            // SAFETY: as the caller says.
+            *partial = unsafe { multiply::<V, F, STEP>(*partial, weights, x[token]) };
+        }
+    }
+}
+
+/// `partial` and the products of step `STEP` of `x`.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(partial: V, weights: V, x: V::Broadcast) -> V {
     // SAFETY: as the caller says.
     unsafe {
         if F::SIGNED {
-            V::multiply::<true>(partial, weights, x)
+            V::multiply::<true, STEP>(partial, weights, x)
         } else {
-            V::multiply::<false>(partial, weights, x)
+            V::multiply::<false, STEP>(partial, weights, x)
         }
     }
 }
@@ -423,9 +446,15 @@ impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
             for first in 0..4 / run::<V, F>(4) {
                 let first = first * run::<V, F>(4);
                 let mut partial = V::begin(*sum);
-                for i in 0..run::<V, F>(4) {
+                for i in (0..run::<V, F>(4)).step_by(V::STEPS) {
                     let i = first + i;
-                    partial = multiply::<V, F>(partial, quants[i], four(self.x, 4 * unit + i));
+                    let x = broadcast::<V>(self.x, 4 * unit + i);
+                    partial = multiply::<V, F, 0>(partial, quants[i], x);
+                    if V::STEPS == 4 {
+                        partial = multiply::<V, F, 1>(partial, quants[i + 1], x);
+                        partial = multiply::<V, F, 2>(partial, quants[i + 2], x);
+                        partial = multiply::<V, F, 3>(partial, quants[i + 3], x);
+                    }
                 }
                 *sum = V::end(*sum, partial);
             }

@@ -12,11 +12,15 @@ pub(in super::super) trait Vector: Copy {
     type Floats: Floats;
     /// What [`Self::load`] returns: one or two parts.
     type Loaded: AsRef<[[Self; 4]]>;
+    /// Quants of the activations that [`Self::multiply`] takes for all lanes.
+    type Broadcast: Copy;
 
     /// Lanes: the rows of a tile, a multiple of four.
     const LANES: usize;
     /// Parts of 16 bytes that [`Self::load`] loads: 1 or 2.
     const PARTS: usize;
+    /// Steps of four columns that [`Self::broadcast`] loads: 1, or 4 if partial sums hold as many.
+    const STEPS: usize;
 
     /// Tokens that share a load of weights: at most 6. Their sums should stay in registers.
     const TOKENS: usize;
@@ -83,9 +87,15 @@ pub(in super::super) trait Vector: Copy {
     unsafe fn begin(sum: Self) -> Self {
         sum
     }
-    /// `partial` and, in each lane, four products of weights with activations, which are signed. The weights are signed too if
-    /// `SIGNED` and not [`Self::WHOLE_BYTES`].
-    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self;
+    /// The quants of [`Self::STEPS`] steps.
+    unsafe fn broadcast(quants: *const i8) -> Self::Broadcast;
+    /// `partial` and, in each lane, four products of weights with the activations of step `STEP` of `x`, which are signed. The weights
+    /// are signed too if `SIGNED` and not [`Self::WHOLE_BYTES`].
+    unsafe fn multiply<const SIGNED: bool, const STEP: usize>(
+        partial: Self,
+        weights: Self,
+        x: Self::Broadcast,
+    ) -> Self;
     /// `sum` and what was multiplied since [`Self::begin`].
     #[inline(always)]
     unsafe fn end(_sum: Self, partial: Self) -> Self {

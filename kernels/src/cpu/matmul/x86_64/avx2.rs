@@ -28,9 +28,11 @@ struct Eight(__m256);
 impl<const VNNI: bool> Vector for Avx2<VNNI> {
     type Floats = Eight;
     type Loaded = [[Self; 4]; 1];
+    type Broadcast = Self;
 
     const LANES: usize = 8;
     const PARTS: usize = 1;
+    const STEPS: usize = 1;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
     const FLOAT_STREAMS: usize = 4;
@@ -151,7 +153,12 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         if VNNI { sum } else { unsafe { Self::splat(0) } }
     }
     #[inline(always)]
-    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self {
+    unsafe fn broadcast(quants: *const i8) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self::splat(quants.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
             if VNNI {

@@ -21,9 +21,11 @@ struct Sixteen(__m512);
 impl Vector for Avx512 {
     type Floats = Sixteen;
     type Loaded = [[Self; 4]; 2];
+    type Broadcast = Self;
 
     const LANES: usize = 16;
     const PARTS: usize = 2;
+    const STEPS: usize = 1;
     /// With two tiles, 12 integer and 12 float sums in 32 registers.
     const TOKENS: usize = 6;
     const TOKENS_OF_HALVES: usize = 4;
@@ -160,7 +162,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn multiply<const SIGNED: bool>(partial: Self, weights: Self, x: Self) -> Self {
+    unsafe fn broadcast(quants: *const i8) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self::splat(quants.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_dpbusd_epi32(partial.0, weights.0, x.0) })
     }
