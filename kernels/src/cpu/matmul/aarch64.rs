@@ -53,6 +53,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
     /// 20 sums in 32 registers; of 24, some spill.
     const TOKENS: usize = 5;
     const TOKENS_OF_HALVES: usize = 3;
+    const APART: bool = false;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 24 sums in 32 registers.
     const FLOAT_ROWS: usize = 2;

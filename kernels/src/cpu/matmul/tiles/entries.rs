@@ -24,15 +24,16 @@ pub(in super::super) trait Compiled: Vector {
     unsafe fn float_tile<F: floats::Format, const PARTS: usize, const R: usize, const T: usize>(
         product: &Product<'_>,
         first: usize,
+        apart: usize,
         token: usize,
     );
     /// See [`tiles::accumulate_one`](super::accumulate_one).
     unsafe fn accumulate_one<F: Quants>(
-        rows: &[Rows; TILES],
+        rows: &Rows,
         offset: usize,
         blocks: usize,
         x: &Chunk,
-        sums: &mut Sums<Self>,
+        sum: &mut Self::Floats,
     );
 }
 
@@ -79,22 +80,23 @@ macro_rules! entries {
                 >(
                     product: &Product<'_>,
                     first: usize,
+                    apart: usize,
                     token: usize,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { floats::tile::<Self, F, PARTS, R, T>(product, first, token) }
+                    unsafe { floats::tile::<Self, F, PARTS, R, T>(product, first, apart, token) }
                 }
                 #[inline]
                 #[target_feature(enable = $features)]
                 unsafe fn accumulate_one<F: Quants>(
-                    rows: &[Rows; TILES],
+                    rows: &Rows,
                     offset: usize,
                     blocks: usize,
                     x: &Chunk,
-                    sums: &mut Sums<Self>,
+                    sum: &mut Self::Floats,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sums) }
+                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sum) }
                 }
             }
         };

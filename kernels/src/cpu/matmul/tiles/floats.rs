@@ -43,8 +43,15 @@ pub(in super::super) unsafe fn multiply<
     // SAFETY: of every tile, at least the first row is in `rows`, and there are as many tokens as said.
     unsafe {
         if product.tokens == 1 {
-            for row in rows.step_by(STREAMS) {
-                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 0);
+            if V::APART {
+                let apart = rows.len().div_ceil(STREAMS);
+                for row in rows.start..rows.start + apart {
+                    V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
+                }
+            } else {
+                for row in rows.step_by(STREAMS) {
+                    V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 1, 0);
+                }
             }
             return;
         }
@@ -55,12 +62,12 @@ pub(in super::super) unsafe fn multiply<
             for row in rows.clone().step_by(ROWS) {
                 for token in (start..end).step_by(TOKENS) {
                     match end - token {
-                        1 => V::float_tile::<F, PARTS, ROWS, 1>(product, row, token),
-                        2 if TOKENS > 2 => V::float_tile::<F, PARTS, ROWS, 2>(product, row, token),
-                        3 if TOKENS > 3 => V::float_tile::<F, PARTS, ROWS, 3>(product, row, token),
-                        4 if TOKENS > 4 => V::float_tile::<F, PARTS, ROWS, 4>(product, row, token),
-                        5 if TOKENS > 5 => V::float_tile::<F, PARTS, ROWS, 5>(product, row, token),
-                        _ => V::float_tile::<F, PARTS, ROWS, TOKENS>(product, row, token),
+                        1 => V::float_tile::<F, PARTS, ROWS, 1>(product, row, 1, token),
+                        2 if TOKENS > 2 => V::float_tile::<F, PARTS, ROWS, 2>(product, row, 1, token),
+                        3 if TOKENS > 3 => V::float_tile::<F, PARTS, ROWS, 3>(product, row, 1, token),
+                        4 if TOKENS > 4 => V::float_tile::<F, PARTS, ROWS, 4>(product, row, 1, token),
+                        5 if TOKENS > 5 => V::float_tile::<F, PARTS, ROWS, 5>(product, row, 1, token),
+                        _ => V::float_tile::<F, PARTS, ROWS, TOKENS>(product, row, 1, token),
                     }
                 }
             }
@@ -68,7 +75,7 @@ pub(in super::super) unsafe fn multiply<
     }
 }
 
-/// `R` rows from `first` on (the last one again instead of those after the end) times `T` tokens.
+/// `R` rows, `apart` from each other, from `first` on (the last one again instead of those after the end) times `T` tokens.
 ///
 /// # Safety
 /// `first` is one of the rows, there are `T` tokens from `token` on, and the instructions of `V` are enabled.
@@ -82,10 +89,11 @@ pub(in super::super) unsafe fn tile<
 >(
     product: &Product<'_>,
     first: usize,
+    apart: usize,
     token: usize,
 ) {
     let rows: [&[u8]; R] = array::from_fn(|row| {
-        let row = (first + row).min(product.rows.end - 1);
+        let row = (first + row * apart).min(product.rows.end - 1);
         &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes]
     });
     let x: [*const f32; T] =
@@ -122,8 +130,8 @@ pub(in super::super) unsafe fn tile<
             }
         }
         for t in 0..T {
-            for row in 0..R.min(product.rows.end - first) {
-                let out = product.out.wrapping_add((token + t) * product.out_stride + first + row);
+            for row in 0..R.min((product.rows.end - first).div_ceil(apart)) {
+                let out = product.out.wrapping_add((token + t) * product.out_stride + first + row * apart);
                 *out = sum(lanes[t][row]);
             }
         }

@@ -66,21 +66,51 @@ pub(super) unsafe fn multiply_quants<V: Compiled, F: Quants>(product: &Product<'
 #[inline(always)]
 unsafe fn multiply_one<V: Compiled, F: Quants>(product: &Product<'_>) {
     let mut rest = product.rows.clone();
-    while !rest.is_empty() {
-        let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, V::LANES, &mut rest));
-        // SAFETY: of all below, the instructions are enabled.
-        unsafe {
-            let mut sums = [V::Floats::splat(0.0); TILES];
-            for index in 0..product.columns.div_ceil(CHUNK) {
-                let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
-                // SAFETY: nobody writes the activations meanwhile.
-                let x = &*product.activations.chunks(index, 1);
-                // SAFETY: the rows have a chunk of so many blocks there.
-                V::accumulate_one::<F>(&rows, index * F::BYTES, blocks, x, &mut sums);
-            }
-            // SAFETY: the caller may write the elements of `product.rows`.
-            store::<V>(product, 0, &rows, &sums);
+    if V::APART {
+        let mut apart = rest.len() / V::LANES;
+        // Where lines of all rows would compete for the same places of the L1 cache.
+        if apart > 1 && (apart * product.row_bytes).is_multiple_of(4096) {
+            apart -= 1;
         }
+        for first in rest.start..rest.start + apart {
+            // SAFETY: the same contract.
+            unsafe { multiply_tiles::<V, F, 1>(product, [Rows::apart(product, V::LANES, first, apart)]) }
+        }
+        rest.start += V::LANES * apart;
+    }
+    while !rest.is_empty() {
+        let next = |_| Rows::next(product, V::LANES, &mut rest);
+        // SAFETY: the same contract.
+        unsafe {
+            if V::APART {
+                multiply_tiles::<V, F, 1>(product, array::from_fn(next));
+            } else {
+                multiply_tiles::<V, F, TILES>(product, array::from_fn(next));
+            }
+        }
+    }
+}
+
+/// The same of the rows of `N` tiles.
+///
+/// # Safety
+/// As [`multiply_quants`], with one token.
+#[inline(always)]
+unsafe fn multiply_tiles<V: Compiled, F: Quants, const N: usize>(product: &Product<'_>, rows: [Rows; N]) {
+    // SAFETY: of all below, the instructions are enabled.
+    unsafe {
+        let mut sums = [V::Floats::splat(0.0); N];
+        for index in 0..product.columns.div_ceil(CHUNK) {
+            let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+            // SAFETY: nobody writes the activations meanwhile.
+            let x = &*product.activations.chunks(index, 1);
+            for tile in 0..N {
+                // SAFETY: the rows have a chunk of so many blocks there.
+                V::accumulate_one::<F>(&rows[tile], index * F::BYTES, blocks, x, &mut sums[tile]);
+            }
+        }
+        // SAFETY: the caller may write the elements of `product.rows`.
+        store::<V>(product, 0, &rows, &sums);
     }
 }
 
@@ -107,6 +137,10 @@ unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>) {
                 for index in 0..chunks {
                     let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
                     for tile in 0..TILES {
+                        if V::APART {
+                            // Here they lie behind each other after all.
+                            rows[tile].prefetch::<V>(index * F::BYTES, F::BYTES);
+                        }
                         // SAFETY: the rows have a chunk of so many blocks there.
                         V::unpack::<F>(&rows[tile], index * F::BYTES, blocks, &mut tiles[tile]);
                     }
@@ -130,19 +164,20 @@ unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>) {
 /// # Safety
 /// These elements may be written, and the instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn store<V: Vector>(product: &Product<'_>, token: usize, rows: &[Rows; TILES], sums: &Sums<V>) {
-    for tile in 0..TILES {
-        let Rows { first, wanted, .. } = &rows[tile];
-        let out = product.out.wrapping_add(token * product.out_stride + first + wanted.start);
+unsafe fn store<V: Vector>(product: &Product<'_>, token: usize, rows: &[Rows], sums: &[V::Floats]) {
+    for tile in 0..rows.len() {
+        let Rows { first, apart, wanted, .. } = &rows[tile];
+        let out = product.out.wrapping_add(token * product.out_stride + first);
         // SAFETY: as the caller says; of the lanes, as many as a vector has, only the wanted ones are copied.
         unsafe {
-            if wanted.len() == V::LANES {
+            if *apart == 1 && wanted.len() == V::LANES {
                 sums[tile].store(out);
             } else {
                 let mut lanes = [0.0; MOST_LANES];
                 sums[tile].store(lanes.as_mut_ptr());
-                let wanted = &lanes[wanted.clone()];
-                out.copy_from_nonoverlapping(wanted.as_ptr(), wanted.len());
+                for lane in wanted.clone() {
+                    *out.wrapping_add(lane * apart) = lanes[lane];
+                }
             }
         }
     }
@@ -231,29 +266,27 @@ pub(super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
 /// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
 #[inline(always)]
 pub(super) unsafe fn accumulate_one<V: Vector, F: Quants>(
-    rows: &[Rows; TILES],
+    rows: &Rows,
     offset: usize,
     blocks: usize,
     x: &Chunk,
-    sums: &mut Sums<V>,
+    sum: &mut V::Floats,
 ) {
-    for tile in 0..TILES {
-        // SAFETY: as the caller says.
-        unsafe {
-            let mut scales = Scales::zero();
-            let mut dot = Dot::<V, F> { x, sums: [V::splat(0); _], format: PhantomData };
-            for part in 0..dot.sums.len() {
-                dot.sums[part] = start::<V, F>(x, part);
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut scales = Scales::zero();
+        let mut dot = Dot::<V, F> { x, sums: [V::splat(0); _], format: PhantomData };
+        for part in 0..dot.sums.len() {
+            dot.sums[part] = start::<V, F>(x, part);
+        }
+        F::unpack(rows, offset, blocks, &mut scales, &mut dot);
+        for block in 0..blocks.min(CHUNK / BLOCK) {
+            let mut product = V::Floats::splat(0.0);
+            for part in 0..parts::<F>() {
+                let integers = dot.sums[block * parts::<F>() + part];
+                product = scale::<V, F>(&scales, block, part, integers, product);
             }
-            F::unpack(&rows[tile], offset, blocks, &mut scales, &mut dot);
-            for block in 0..blocks.min(CHUNK / BLOCK) {
-                let mut product = V::Floats::splat(0.0);
-                for part in 0..parts::<F>() {
-                    let integers = dot.sums[block * parts::<F>() + part];
-                    product = scale::<V, F>(&scales, block, part, integers, product);
-                }
-                sums[tile] = add::<V, F>(&scales, block, x, product, sums[tile]);
-            }
+            *sum = add::<V, F>(&scales, block, x, product, *sum);
         }
     }
 }

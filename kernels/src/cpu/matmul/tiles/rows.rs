@@ -7,11 +7,13 @@ use super::super::Product;
 use super::TILES;
 use super::vector::Vector;
 
-/// Rows of a weight, one after the other and as many as a vector has lanes, some of which are computed for nothing.
+/// As many rows of a weight as a vector has lanes, at equal distances. Some may be computed for nothing.
 pub(in super::super) struct Rows {
     /// Number of the first row, and where it starts.
     pub(super) first: usize,
     start: *const u8,
+    /// From a row to the next one.
+    pub(super) apart: usize,
     /// Bytes from row to row; 0 if all are the first one.
     stride: usize,
     /// Those that are wanted.
@@ -35,11 +37,18 @@ impl Rows {
         let start = product.weight.as_ptr().wrapping_add(first * product.row_bytes);
         Self {
             first,
+            apart: 1,
             start,
             stride,
             wanted: skipped..skipped + count,
             ahead: TILES * lanes * product.row_bytes,
         }
+    }
+
+    /// Rows `apart` from each other, from row `first` on, all of them wanted.
+    pub(super) fn apart(product: &Product<'_>, lanes: usize, first: usize, apart: usize) -> Self {
+        let start = product.weight.as_ptr().wrapping_add(first * product.row_bytes);
+        Self { first, apart, start, stride: apart * product.row_bytes, wanted: 0..lanes, ahead: 0 }
     }
 
     /// Where a row has `offset`. Rows are addressed from every fourth one, which x86 does without further registers.

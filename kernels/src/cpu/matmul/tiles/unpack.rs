@@ -317,11 +317,6 @@ impl Quants for Q6_K {
         let lift = lift::<V>(6);
         // SAFETY: as the caller says.
         unsafe {
-            let (scale, packed) = (V::load_halves(rows, offset + 208), V::load_16(rows, offset + 192));
-            let scale = scale.mul(V::Floats::splat(lower(lift)));
-            for unit in 0..16 {
-                scales.scales[unit] = packed[unit / 4].signed_byte(unit % 4).mul(scale);
-            }
             for wide in 0..2 {
                 // Of 128 columns, 16 of every 32.
                 for first in (0..2).step_by(V::PARTS) {
@@ -338,6 +333,12 @@ impl Quants for Q6_K {
                         take.take(unit + 6, merged((low[1], lift - 4, mask), (high, lift - 2, top)));
                     }
                 }
+            }
+            // Behind the quants also here, so that memory is read in its order.
+            let (scale, packed) = (V::load_halves(rows, offset + 208), V::load_16(rows, offset + 192));
+            let scale = scale.mul(V::Floats::splat(lower(lift)));
+            for unit in 0..16 {
+                scales.scales[unit] = packed[unit / 4].signed_byte(unit % 4).mul(scale);
             }
         }
     }

@@ -26,6 +26,9 @@ pub(in super::super) trait Vector: Copy {
     const TOKENS: usize;
     /// The same where scales are of 16 columns, whose products take registers too.
     const TOKENS_OF_HALVES: usize;
+    /// Whether the rows of a tile lie far apart with one token, so that every lane reads a stream of its own and the hardware alone
+    /// runs ahead of it. If not, they lie behind each other, and [`Self::load_16`] and [`Self::load`] bring the next rows near.
+    const APART: bool;
     /// With floats and one token, rows at once: so many streams from memory.
     const FLOAT_STREAMS: usize;
     /// With floats and many tokens, rows and tokens (at most 6) at once, whose sums should stay in registers.
@@ -72,8 +75,7 @@ pub(in super::super) trait Vector: Copy {
         unsafe { self.shift(24 - 8 * index as i32).shift_signed(24).to_floats() }
     }
 
-    /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`. As much of
-    /// the next rows is brought near.
+    /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`.
     unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4];
     /// The same of [`Self::PARTS`] times 16 bytes.
     unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded;

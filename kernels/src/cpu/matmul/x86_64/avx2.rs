@@ -35,6 +35,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const STEPS: usize = 1;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
+    const APART: bool = true;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 12 sums in 16 registers.
     const FLOAT_ROWS: usize = 3;
@@ -98,8 +99,10 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn unsigned_byte(self, index: usize) -> Eight {
         // SAFETY: see above the impl.
         unsafe {
-            let byte = _mm256_and_si256(self.shift(-8 * index as i32).0, _mm256_set1_epi32(0xff));
-            Self(byte).to_floats()
+            // Of every four bytes, the first is that byte and the others are none.
+            let first = _mm256_set1_epi32(0x8080_8000_u32 as i32 + index as i32);
+            let bytes = _mm256_add_epi32(_mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12), first);
+            Self(_mm256_shuffle_epi8(self.0, bytes)).to_floats()
         }
     }
 
@@ -107,7 +110,6 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4] {
         // SAFETY: see above the impl.
         unsafe {
-            rows.prefetch::<Self>(offset, 16);
             let [a, b, c, d] =
                 [pair(rows, 0, offset), pair(rows, 1, offset), pair(rows, 2, offset), pair(rows, 3, offset)];
             let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));

@@ -29,6 +29,7 @@ impl Vector for Avx512 {
     /// With two tiles, 12 integer and 12 float sums in 32 registers.
     const TOKENS: usize = 6;
     const TOKENS_OF_HALVES: usize = 4;
+    const APART: bool = false;
     const FLOAT_STREAMS: usize = 8;
     /// With the tokens, 24 sums in 32 registers.
     const FLOAT_ROWS: usize = 4;
