@@ -6,9 +6,7 @@
 
 use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasm_chord::{Chat, Error, Limits, Model, Sampling, Stop};
 
@@ -16,10 +14,12 @@ use wasm_chord::{Chat, Error, Limits, Model, Sampling, Stop};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> anyhow::Result<()> {
+    // What one call of the guest may take; a token is a call, and so is the reading of a question.
     let limits = Limits {
         memory: 256 << 20,
         device_memory: 512 << 20,
         time: Duration::from_secs(5),
+        total_time: PATIENCE,
         ..Limits::default()
     };
     let builder = Model::builder().limits(limits).context(1024).threads(NonZeroUsize::MIN);
@@ -34,31 +34,19 @@ fn main() -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
 
-    let mut out = stdout().lock();
-    match answer(&model, "Tell me a story.") {
-        Ok(text) => writeln!(out, "{text}")?,
-        Err(Error::Cancelled) => writeln!(out, "no answer within {} seconds", PATIENCE.as_secs())?,
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
-/// The whole answer, or [`Error::Cancelled`] when patience ends.
-fn answer(model: &Model, question: &str) -> wasm_chord::Result<String> {
     let mut chat = Chat::new(model.session(&Sampling::default(), &Stop::default())?);
-    let canceller = model.canceller();
-    // Dropping `done` says that the answer is there.
-    let (done, waiting) = channel::<()>();
-    let watchdog = thread::spawn(move || {
-        if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            // Between two tokens no call runs, so once may be too early.
-            while waiting.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
-                canceller.cancel();
-            }
+    let begun = Instant::now();
+    let mut out = stdout().lock();
+    for piece in chat.say("Tell me a story.")? {
+        match piece {
+            Ok(piece) => write!(out, "{piece}")?,
+            Err(Error::Cancelled) => break,
+            Err(error) => return Err(error.into()),
         }
-    });
-    let answer = chat.say(question).and_then(Iterator::collect);
-    drop(done);
-    let _ = watchdog.join();
-    answer
+        out.flush()?;
+        if begun.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    Ok(writeln!(out)?)
 }

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use wit_component::ComponentEncoder;
 
+mod describe;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<()> {
@@ -23,12 +25,13 @@ fn main() -> Result<()> {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is set by cargo")?);
     let module = compile(workspace, &out.join("guest"))?;
-    let component = ComponentEncoder::default()
+    let mut component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .context("the guest's module does not carry its interface")?
         .encode()
         .context("the guest's module cannot be made a component")?;
+    describe::describe(&mut component, describe::GUEST, env!("CARGO_PKG_VERSION"));
     let digest: String = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect();
     fs::write(out.join("guest.wasm"), component)?;
     fs::write(out.join("guest.sha256"), digest)?;

@@ -9,8 +9,13 @@ use wasm_chord::{Builder, Error, Limits, Model, Result, Sampling, Session, Stop,
 use wasm_chord_tests::{HOSTILE_GUEST, builder, golden, tokens};
 
 /// What the hostile guest may take.
-const LIMITS: Limits =
-    Limits { memory: 64 << 20, device_memory: 256 << 20, time: Duration::from_millis(200), handles: 1000 };
+const LIMITS: Limits = Limits {
+    memory: 64 << 20,
+    device_memory: 256 << 20,
+    time: Duration::from_millis(200),
+    total_time: Duration::MAX,
+    handles: 1000,
+};
 
 /// How long a stop may take.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -153,6 +158,31 @@ fn a_guest_that_does_not_listen_is_stopped_within_a_moment() {
         assert!(time < MOMENT, "{behaviour} was stopped after {time:?}");
         assert_host_is_usable();
     }
+}
+
+#[test]
+fn endless_kernels_end_when_their_time_in_all_is_up() {
+    let limits = Limits { time: Duration::MAX, total_time: Duration::from_millis(200), ..LIMITS };
+    let open = |behaviour| hostile().limits(limits.clone()).open_static(behaviour, &ZEROS);
+    let mut outcome = None;
+    let mut ends = |call: &dyn Fn() -> Result<()>| {
+        let time = shortest(|| {
+            let begun = Instant::now();
+            outcome = Some(call());
+            begun.elapsed()
+        });
+        assert!(time < limits.total_time + MOMENT, "it took {time:?}");
+        outcome.take().expect("it was called")
+    };
+    let loading = ends(&|| open("endless-loading").map(|_| ()));
+    assert!(matches!(loading, Err(Error::Cancelled)), "{loading:?}");
+    let model = open("endless-kernels").expect("it misbehaves later");
+    let step = ends(&|| session(&model).advance().map(|_| ()));
+    assert!(matches!(step, Err(Error::Cancelled)), "{step:?}");
+    let model = open("stubborn-kernels").expect("it misbehaves later");
+    let Err(Error::Guest(message)) = session(&model).advance() else { panic!("it should be stopped") };
+    assert!(message.contains("cancelled"), "{message:?}");
+    assert_host_is_usable();
 }
 
 // Memory.

@@ -13,7 +13,7 @@ fn contract() -> Resolve {
 #[test]
 fn the_guest_imports_three_interfaces_and_exports_one() {
     let (imports, exports) = surface(built_in_guest());
-    let named = |name: &str| format!("wasm-chord:inference/{name}@0.1.0");
+    let named = |name: &str| format!("wasm-chord:inference/{name}@{}", env!("CARGO_PKG_VERSION"));
     assert_eq!(imports, ["kernels", "memory64", "tensors"].map(named));
     assert_eq!(exports, ["generation"].map(named));
 }

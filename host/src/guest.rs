@@ -27,7 +27,7 @@ pub fn built_in_guest() -> &'static [u8] {
 pub(crate) enum Guest {
     /// The one built with this crate.
     BuiltIn,
-    /// The bytes of another, binary or text.
+    /// The bytes of another.
     Bytes(std::sync::Arc<[u8]>),
 }
 

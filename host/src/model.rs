@@ -51,6 +51,9 @@ pub struct Limits {
     pub device_memory: u64,
     /// Time that one call may compute in the guest; time in kernels does not count.
     pub time: Duration,
+    /// Time that one call may take in all, kernels included, before it is cancelled; without limit by default. A prompt is run in
+    /// one call.
+    pub total_time: Duration,
     /// Handles to weights, tensors and the like.
     pub handles: usize,
 }
@@ -61,6 +64,7 @@ impl Default for Limits {
             memory: 1 << 30,
             device_memory: physical_memory(),
             time: Duration::from_secs(30),
+            total_time: Duration::MAX,
             handles: 100_000,
         }
     }
@@ -256,7 +260,7 @@ impl Loaded {
         if let Some(lost) = &state.lost {
             return Err(Error::Guest(format!("{lost} (before this call; open the model again)")));
         }
-        self.watch.begin(self.limits.time);
+        self.watch.begin(self.limits.time, self.limits.total_time);
         self.ticker.follow(&self.watch);
         state.store.set_epoch_deadline(1);
         let exports = state.bindings.wasm_chord_inference_generation();
@@ -327,7 +331,7 @@ impl Builder {
     /// # Errors
     /// What is wrong with the file, or what does not fit.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model> {
-        self.open_space(AddressSpace::open(path.as_ref())?)
+        self.open_space(Arc::new(AddressSpace::open(path)?))
     }
 
     /// Open the small model that is part of this crate.
@@ -343,10 +347,15 @@ impl Builder {
     /// # Errors
     /// As [`Builder::open`].
     pub fn open_static(self, name: &str, bytes: &'static [u8]) -> Result<Model> {
-        self.open_space(AddressSpace::of_static(name, bytes))
+        self.open_space(Arc::new(AddressSpace::of_static(name, bytes)))
     }
 
-    fn open_space(self, space: AddressSpace) -> Result<Model> {
+    /// Open a model whose files are mapped already. Any number of models share one address space, at the same time or one after
+    /// another; each has a guest, limits, activations, keys and values of its own.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn open_space(self, space: Arc<AddressSpace>) -> Result<Model> {
         let engine = guest::engine()?;
         let cache = self.guest_cache.unwrap_or_else(guest::default_cache);
         let component = self.guest.unwrap_or(Guest::BuiltIn).compile(&engine, cache.as_deref())?;
@@ -363,7 +372,7 @@ impl Builder {
             .map_err(|error| Error::Failed(format!("no thread can be started: {error}")))?;
 
         // Instantiation runs the guest's own initialisation: within its limits, too.
-        watch.begin(self.limits.time);
+        watch.begin(self.limits.time, self.limits.total_time);
         ticker.follow(&watch);
         let bindings = imports::generated::Model::instantiate(&mut store, &component, &linker);
         watch.end();
@@ -403,12 +412,12 @@ fn linker(engine: &Engine, component: &wasmtime::component::Component) -> wasmti
 
 fn store(
     engine: &Engine,
-    space: AddressSpace,
+    space: Arc<AddressSpace>,
     device: &Arc<dyn Device>,
     watch: &Arc<Watch>,
     limits: &Limits,
 ) -> Store<Data> {
-    let context = Context::with_watch(Arc::new(space), device.clone(), limits.device_memory, watch.clone());
+    let context = Context::with_watch(space, device.clone(), limits.device_memory, watch.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.handles);
     let store_limits =

@@ -9,7 +9,7 @@ use wasm_chord_space::{OutOfRange, Region, Space};
 use crate::error::{Error, Result};
 use crate::mapping::Mapping;
 
-/// The files of one model side by side, in memory.
+/// The files of one model side by side, in memory. Models may share one, so that each file is mapped once.
 pub struct AddressSpace(Space<Storage>);
 
 /// What holds the bytes of a region.
@@ -39,13 +39,13 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`Error::Open`] for a file that cannot be mapped.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let map = |path: &Path| {
             let mapping = Mapping::open(path).map_err(|cause| Error::Open { path: path.into(), cause })?;
             let bytes = Bytes::new(mapping.clone());
             Ok((bytes.len() as u64, Storage { bytes, mapping: Some(mapping) }))
         };
-        Space::open(path, map).map(Self)
+        Space::open(path.as_ref(), map).map(Self)
     }
 
     pub(crate) fn regions(&self) -> &[Region<Storage>] {

@@ -29,18 +29,16 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Call {
-    /// When the guest has used up its time; none while no call runs, or while a kernel does.
+    /// Whether a call runs; the rest is about it.
+    runs: bool,
+    /// When the guest has used up its time; none while a kernel runs, or without such a limit.
     deadline: Option<Instant>,
     /// What is left of its time while a kernel runs.
     paused: Option<Duration>,
+    /// When the call is cancelled, whatever runs; none without such a limit.
+    end: Option<Instant>,
     /// When the work was told to stop, and why.
     stopped: Option<(Instant, Reason)>,
-}
-
-impl Call {
-    fn runs(&self) -> bool {
-        self.deadline.is_some() || self.paused.is_some()
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +52,13 @@ impl Watch {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call begins, with this much time for the guest.
-    pub(crate) fn begin(&self, time: Duration) {
+    /// A call begins, with this much time for the guest, and for guest and kernels together.
+    pub(crate) fn begin(&self, time: Duration, total: Duration) {
         let mut call = self.call();
-        call.deadline = Instant::now().checked_add(time);
+        let now = Instant::now();
+        call.runs = true;
+        call.deadline = now.checked_add(time);
+        call.end = now.checked_add(total);
         call.stopped = None;
         self.stop.store(false, Ordering::Release);
     }
@@ -71,13 +72,13 @@ impl Watch {
     /// Stop the running call, if one is running.
     pub(crate) fn cancel(&self) {
         let mut call = self.call();
-        if call.runs() {
+        if call.runs {
             self.stop_call(&mut call, Reason::Cancelled);
         }
     }
 
     fn runs(&self) -> bool {
-        self.call().runs()
+        self.call().runs
     }
 
     fn stop_call(&self, call: &mut Call, reason: Reason) {
@@ -101,8 +102,11 @@ impl Watch {
     /// The ticker came by.
     fn tick(&self) {
         let mut call = self.call();
-        if call.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+        let now = Instant::now();
+        if call.deadline.is_some_and(|deadline| now > deadline) {
             self.stop_call(&mut call, Reason::OutOfTime);
+        } else if call.end.is_some_and(|end| now > end) {
+            self.stop_call(&mut call, Reason::Cancelled);
         }
     }
 
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn time_in_kernels_does_not_count() {
         let watch = Watch::default();
-        watch.begin(Duration::from_millis(20));
+        watch.begin(Duration::from_millis(20), Duration::MAX);
         watch.during_kernel(|stop| {
             std::thread::sleep(Duration::from_millis(40));
             watch.tick();
@@ -191,15 +195,29 @@ mod tests {
     }
 
     #[test]
+    fn time_in_kernels_counts_in_all() {
+        let watch = Watch::default();
+        watch.begin(Duration::from_secs(60), Duration::from_millis(10));
+        watch.during_kernel(|stop| {
+            watch.tick();
+            assert!(!stop.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_millis(20));
+            watch.tick();
+            assert!(stop.load(Ordering::Relaxed));
+        });
+        assert!(watch.look_up().is_ok(), "it has a moment to return");
+    }
+
+    #[test]
     fn a_cancelled_call_has_a_moment_to_return() {
         let watch = Watch::default();
-        watch.begin(Duration::from_secs(60));
+        watch.begin(Duration::from_secs(60), Duration::MAX);
         watch.cancel();
         assert!(watch.look_up().is_ok());
         std::thread::sleep(GRACE * 2);
         assert!(watch.look_up().is_err());
         watch.end();
-        watch.begin(Duration::from_secs(60));
+        watch.begin(Duration::from_secs(60), Duration::MAX);
         assert!(watch.look_up().is_ok());
     }
 
@@ -207,7 +225,7 @@ mod tests {
     fn nothing_is_cancelled_between_calls() {
         let watch = Watch::default();
         watch.cancel();
-        watch.begin(Duration::from_secs(60));
+        watch.begin(Duration::from_secs(60), Duration::MAX);
         watch.during_kernel(|stop| assert!(!stop.load(Ordering::Relaxed)));
     }
 }

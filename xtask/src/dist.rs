@@ -14,6 +14,7 @@ pub(crate) fn run() -> Result<()> {
         .arg(workspace.join("xtask/dist/Cargo.toml"))
         .arg("--target-dir")
         .arg(workspace.join("target/dist/build"))
+        .args(["--", env!("CARGO_PKG_VERSION")])
         .status();
     ensure!(status.context("cargo cannot be started")?.success(), "the components were not made");
     Ok(())

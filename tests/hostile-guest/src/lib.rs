@@ -135,6 +135,7 @@ fn load(behaviour: &str) -> Result<(), Error> {
                 hoard.push(tensor(1));
             }
         }
+        "endless-loading" => return Err(endless_kernels()),
         "panic" => panic!("this guest has a bug"),
 
         // Reads.
@@ -273,10 +274,7 @@ fn load(behaviour: &str) -> Result<(), Error> {
 fn advance(behaviour: &str) -> Result<Vec<contract::Event>, Error> {
     match behaviour {
         "endless-step" => spin(),
-        "endless-kernels" => match work_forever(|_| false) {
-            Failure::Cancelled => Err(Error::Cancelled),
-            failure => Err(Error::Failed(format!("{failure:?}"))),
-        },
+        "endless-kernels" => Err(endless_kernels()),
         "stubborn-kernels" => {
             work_forever(|_| true);
             Ok(Vec::new())
@@ -295,6 +293,14 @@ fn spin() -> ! {
 #[expect(unconditional_recursion, reason = "that is what it is for")]
 fn deeper(depth: u64) -> u64 {
     black_box(deeper(black_box(depth) + 1)) + 1
+}
+
+/// Multiply until the host has enough of it, and say so.
+fn endless_kernels() -> Error {
+    match work_forever(|_| false) {
+        Failure::Cancelled => Error::Cancelled,
+        failure => Error::Failed(format!("{failure:?}")),
+    }
 }
 
 /// Multiply again and again, past those failures that are to be ignored.

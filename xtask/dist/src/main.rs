@@ -12,27 +12,38 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wit_component::ComponentEncoder;
 
+#[path = "../../../host/describe.rs"]
+mod describe;
+
+use describe::describe;
+
 fn main() -> Result<()> {
     let workspace =
         Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("it lies two folders deep")?;
+    let version = env::args().nth(1).context("the argument is the version of the components")?;
     let dist = workspace.join("target/dist");
     let build = Build { workspace, target: dist.join("build") };
 
     // The guest imports nothing but the contract, so it is made a component here; the linker of WASI makes the others.
     let guest = build.packages(&["wasm-chord-guest"], "wasm32-unknown-unknown", "")?;
-    let guest =
+    let mut guest =
         ComponentEncoder::default().validate(true).module(&guest("wasm_chord_guest.wasm")?)?.encode()?;
+    describe(&mut guest, describe::GUEST, &version);
     let flags = "-Ctarget-feature=+simd128,+relaxed-simd";
     let built = build.packages(&["wasm-chord-portable", "wasm-chord"], "wasm32-wasip2", flags)?;
     let (portable, program) = (built("wasm_chord_portable.wasm")?, built("wasm-chord.wasm")?);
 
     let mut composition = Composition::default();
     composition.model(&guest, &portable)?;
-    write(&dist.join("wasm-chord-plugin.wasm"), &composition.encode()?)?;
+    let mut plugin = composition.encode()?;
+    describe(&mut plugin, "Language models in a sandbox, for any host with WASI", &version);
+    write(&dist.join("wasm-chord-plugin.wasm"), &plugin)?;
 
     let mut composition = Composition::default();
     composition.program(&guest, &portable, &program)?;
-    write(&dist.join("wasm-chord.wasm"), &composition.encode()?)
+    let mut program = composition.encode()?;
+    describe(&mut program, "The program wasm-chord, for any host with WASI", &version);
+    write(&dist.join("wasm-chord.wasm"), &program)
 }
 
 fn write(path: &Path, component: &[u8]) -> Result<()> {
