@@ -1,5 +1,6 @@
 //! Sixteen f32 on WebAssembly with simd128, chosen as the program is compiled: its instructions need no promise but those of the
-//! trait about pointers. Multiply-adds are rounded once or twice, as the engine likes, with relaxed-simd, and twice without.
+//! trait about pointers. Multiply-adds are rounded once or twice, as the engine likes, with relaxed-simd, and twice without. With it
+//! LLVM makes `max` and `min` relaxed too: then some engines lose what is not a number in them.
 
 use std::arch::wasm32::*;
 
