@@ -4,7 +4,7 @@
 use super::super::Product;
 use super::super::activations::Chunk;
 use super::rows::Rows;
-use super::unpack::Quants;
+use super::unpack::{Quants, Scales};
 use super::vector::Vector;
 use super::{Sums, TILES, Tile, floats};
 
@@ -33,6 +33,7 @@ pub(in super::super) trait Compiled: Vector {
         offset: usize,
         blocks: usize,
         x: &Chunk,
+        scales: &mut Scales<Self>,
         sum: &mut Self::Floats,
     );
 }
@@ -44,7 +45,11 @@ macro_rules! entries {
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
             use $crate::cpu::matmul::tiles::{
-                self, Sums, TILES, Tile, entries::Compiled, floats, rows::Rows, unpack::Quants,
+                self, Sums, TILES, Tile,
+                entries::Compiled,
+                floats,
+                rows::Rows,
+                unpack::{Quants, Scales},
             };
 
             impl Compiled for $vector {
@@ -93,10 +98,11 @@ macro_rules! entries {
                     offset: usize,
                     blocks: usize,
                     x: &Chunk,
+                    scales: &mut Scales<Self>,
                     sum: &mut Self::Floats,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sum) }
+                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, scales, sum) }
                 }
             }
         };
