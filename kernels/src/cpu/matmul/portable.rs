@@ -152,7 +152,6 @@ fn quantise_chunk(x: &[f32], to: &mut Chunk) {
             halves[k / (BLOCK / 2)] += i32::from(quants[k]);
         }
         let sum = halves[0] + halves[1];
-        to.negatives[block] = quants.iter().map(|&quant| -i32::from(quant.min(0))).sum();
         to.scales[block] = scale;
         to.sums[block] = sum as f32 * scale;
         to.starts[block] = -128 * sum;

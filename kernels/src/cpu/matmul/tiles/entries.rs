@@ -4,7 +4,7 @@
 use super::super::Product;
 use super::super::activations::Chunk;
 use super::rows::Rows;
-use super::unpack::{Quants, Scales};
+use super::unpack::Quants;
 use super::vector::Vector;
 use super::{Sums, TILES, Tile, floats};
 
@@ -33,7 +33,6 @@ pub(in super::super) trait Compiled: Vector {
         offset: usize,
         blocks: usize,
         x: &Chunk,
-        scales: &mut Scales<Self>,
         sum: &mut Self::Floats,
     );
 }
@@ -45,11 +44,7 @@ macro_rules! entries {
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
             use $crate::cpu::matmul::tiles::{
-                self, Sums, TILES, Tile,
-                entries::Compiled,
-                floats,
-                rows::Rows,
-                unpack::{Quants, Scales},
+                self, Sums, TILES, Tile, entries::Compiled, floats, rows::Rows, unpack::Quants,
             };
 
             impl Compiled for $vector {
@@ -98,11 +93,10 @@ macro_rules! entries {
                     offset: usize,
                     blocks: usize,
                     x: &Chunk,
-                    scales: &mut Scales<Self>,
                     sum: &mut Self::Floats,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, scales, sum) }
+                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sum) }
                 }
             }
         };

@@ -100,21 +100,13 @@ unsafe fn multiply_tiles<V: Compiled, F: Quants, const N: usize>(product: &Produ
     // SAFETY: of all below, the instructions are enabled.
     unsafe {
         let mut sums = [V::Floats::splat(0.0); N];
-        let mut scales = Scales::zero();
         for index in 0..product.columns.div_ceil(CHUNK) {
             let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
             // SAFETY: nobody writes the activations meanwhile.
             let x = &*product.activations.chunks(index, 1);
             for tile in 0..N {
                 // SAFETY: the rows have a chunk of so many blocks there.
-                V::accumulate_one::<F>(
-                    &rows[tile],
-                    index * F::BYTES,
-                    blocks,
-                    x,
-                    &mut scales,
-                    &mut sums[tile],
-                );
+                V::accumulate_one::<F>(&rows[tile], index * F::BYTES, blocks, x, &mut sums[tile]);
             }
         }
         // SAFETY: the caller may write the elements of `product.rows`.
@@ -268,7 +260,7 @@ pub(super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
     }
 }
 
-/// The same for one token, without a tile between unpacking and multiplying. `scales` are room for those of the chunk.
+/// The same for one token, without a tile between unpacking and multiplying.
 ///
 /// # Safety
 /// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
@@ -278,21 +270,23 @@ pub(super) unsafe fn accumulate_one<V: Vector, F: Quants>(
     offset: usize,
     blocks: usize,
     x: &Chunk,
-    scales: &mut Scales<V>,
     sum: &mut V::Floats,
 ) {
     // SAFETY: as the caller says.
     unsafe {
-        let mut dot = Dot::<V, F> { x, sums: [MaybeUninit::uninit(); _], format: PhantomData };
-        F::unpack(rows, offset, blocks, scales, &mut dot);
+        let mut scales = Scales::zero();
+        let mut dot = Dot::<V, F> { x, sums: [V::splat(0); _], format: PhantomData };
+        for part in 0..dot.sums.len() {
+            dot.sums[part] = start::<V, F>(x, part);
+        }
+        F::unpack(rows, offset, blocks, &mut scales, &mut dot);
         for block in 0..blocks.min(CHUNK / BLOCK) {
             let mut product = V::Floats::splat(0.0);
             for part in 0..parts::<F>() {
-                // SAFETY: the units of all blocks were taken.
-                let integers = dot.sums[block * parts::<F>() + part].assume_init();
-                product = scale::<V, F>(scales, block, part, integers, product);
+                let integers = dot.sums[block * parts::<F>() + part];
+                product = scale::<V, F>(&scales, block, part, integers, product);
             }
-            *sum = add::<V, F>(scales, block, x, product, *sum);
+            *sum = add::<V, F>(&scales, block, x, product, *sum);
         }
     }
 }
@@ -308,7 +302,7 @@ const fn run<V: Vector, F: Quants>(most: usize) -> usize {
     if run < most { run } else { most }
 }
 
-/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again, or at what complements lack.
+/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
@@ -318,7 +312,6 @@ unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
     // SAFETY: as the caller says.
     unsafe {
         match unpack::offset::<V, F>() {
-            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[part % x.negatives.len()]),
             0 => V::splat(0),
             offset => V::splat(start).shift_signed(7 - offset.ilog2()),
         }
@@ -472,22 +465,20 @@ impl<V: Vector> Take<V> for Store<'_, V> {
 /// Multiplies quants at once, for one token.
 struct Dot<'a, V, F> {
     x: &'a Chunk,
-    /// Of every part of the chunk, from its first unit on: to fill them all before takes time.
-    sums: [MaybeUninit<V>; CHUNK / BLOCK * 2],
+    /// Of every part of the chunk.
+    sums: [V; CHUNK / BLOCK * 2],
     format: PhantomData<F>,
 }
 
 impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
     #[inline(always)]
     unsafe fn take(&mut self, unit: usize, quants: [V; 4]) {
-        let part = unit * parts::<F>() / 2;
-        // SAFETY: as the caller says; of a block, the first unit was taken before.
+        let sum = &mut self.sums[unit * parts::<F>() / 2];
+        // SAFETY: as the caller says.
         unsafe {
-            let is_first = unit.is_multiple_of(2 / parts::<F>());
-            let mut sum = if is_first { start::<V, F>(self.x, part) } else { self.sums[part].assume_init() };
             for first in 0..4 / run::<V, F>(4) {
                 let first = first * run::<V, F>(4);
-                let mut partial = V::begin(sum);
+                let mut partial = V::begin(*sum);
                 for i in (0..run::<V, F>(4)).step_by(V::STEPS) {
                     let i = first + i;
                     let x = broadcast::<V>(self.x, 4 * unit + i);
@@ -498,9 +489,8 @@ impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
                         partial = multiply::<V, F, 3>(partial, quants[i + 3], x);
                     }
                 }
-                sum = V::end(sum, partial);
+                *sum = V::end(*sum, partial);
             }
-            self.sums[part].write(sum);
         }
     }
 }

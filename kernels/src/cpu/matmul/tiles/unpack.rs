@@ -57,11 +57,11 @@ impl<V: Vector> Scales<V> {
 
 /// What becomes of unpacked quants.
 pub(in super::super) trait Take<V> {
-    /// Columns `16 * unit..16 * unit + 16` of rows, a row in every lane: four columns in each vector. Each unit comes once, and
-    /// of two that share a block, the first comes before the second.
+    /// Columns `16 * unit..16 * unit + 16` of rows, a row in every lane: four columns in each vector. Units come in any order, but
+    /// each once.
     ///
     /// # Safety
-    /// The instructions of `V` are enabled, and units come in that order.
+    /// The instructions of `V` are enabled.
     unsafe fn take(&mut self, unit: usize, quants: [V; 4]);
 }
 
