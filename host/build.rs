@@ -19,7 +19,8 @@ fn main() -> Result<()> {
     if env::var_os("CARGO_CFG_TARGET_FAMILY").is_some_and(|family| family == "wasm") {
         return Ok(());
     }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("host/ lies in the workspace")?;
+    let host = env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR is set by cargo")?;
+    let workspace = Path::new(&host).parent().context("host/ lies in the workspace")?;
     for source in ["guest", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }

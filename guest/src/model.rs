@@ -16,8 +16,8 @@ use crate::tokenizer::Tokenizer;
 /// Positions of a cache if nobody says.
 const DEFAULT_CONTEXT: u32 = 4096;
 
-/// How many layers ahead the host is told.
-const PREFETCH_DISTANCE: usize = 2;
+/// Layers that the host is told of before the first run.
+const PREFETCHED: usize = 2;
 
 /// A loaded model.
 pub struct Model {
@@ -29,9 +29,8 @@ pub struct Model {
     chat_template: Option<String>,
     parsed_template: RefCell<Option<Template>>,
     cache: Cache,
-    embed: Plan,
-    layers: Vec<Plan>,
-    head: Plan,
+    /// The embedding, the layers, the head.
+    plans: Vec<Plan>,
     /// `(vocabulary)`, one row for every output of a step.
     logits: Tensor,
 }
@@ -76,13 +75,13 @@ impl Model {
         let table = file.matrix("token_embd.weight", vocabulary, config.width)?;
         let recorder = Recorder::new();
         recorder.embed(&activations.x, &table);
-        let embed = Recorder::finish(recorder)?;
+        let mut plans = vec![Recorder::finish(recorder)?];
 
-        let layers = (0..config.layers)
-            .map(|index| {
-                Layer::open(&file, &config, index)?.record(&config, &rotary, &cache, index, &activations)
-            })
-            .collect::<Result<Vec<Plan>>>()?;
+        for index in 0..config.layers {
+            let layer = Layer::open(&file, &config, index)?;
+            plans.push(layer.record(&config, &rotary, &cache, index, &activations)?);
+        }
+        plans[1..].iter().take(PREFETCHED).for_each(Plan::prefetch);
 
         // The head, on the rows whose next token is wanted. Without a matrix of its own it is the embedding again.
         let norm = file.vector("output_norm.weight", config.width)?;
@@ -96,7 +95,7 @@ impl Model {
         recorder.select(&selected, &activations.x);
         recorder.rms_norm(&selected, &selected, &norm, config.epsilon);
         recorder.matmul(&logits, &selected, &output, None);
-        let head = Recorder::finish(recorder)?;
+        plans.push(Recorder::finish(recorder)?);
 
         if let Some(name) = file.unknown_tensor() {
             let architecture = config.architecture;
@@ -107,17 +106,7 @@ impl Model {
         let chat_template = file.metadata().string("tokenizer.chat_template")?.map(str::to_owned);
         let information = describe(&file, &config, vocabulary, context, chat_template.is_some())?;
         let parsed_template = RefCell::new(None);
-        Ok(Self {
-            information,
-            tokenizer,
-            chat_template,
-            parsed_template,
-            cache,
-            embed,
-            layers,
-            head,
-            logits,
-        })
+        Ok(Self { information, tokenizer, chat_template, parsed_template, cache, plans, logits })
     }
 
     /// The file's own chat template.
@@ -149,25 +138,14 @@ impl Model {
         let lengths: Vec<u32> =
             continuations.iter().map(|continuation| continuation.sequence.length()).collect();
         let outputs = continuations.iter().any(|continuation| continuation.outputs > 0);
-        let step = Step::begin(continuations)?;
-        let result = self.run_plans(&step, outputs);
+        let plans: Vec<&Plan> = self.plans[..self.plans.len() - usize::from(!outputs)].iter().collect();
+        let result = Step::begin(continuations)?.run(&plans);
         if result.is_err() {
             for (continuation, length) in continuations.iter().zip(lengths) {
                 continuation.sequence.truncate(length);
             }
         }
         result
-    }
-
-    fn run_plans(&self, step: &Step, outputs: bool) -> std::result::Result<(), Failure> {
-        self.embed.run(step)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            if let Some(ahead) = self.layers.get(index + PREFETCH_DISTANCE) {
-                ahead.prefetch();
-            }
-            layer.run(step)?;
-        }
-        if outputs { self.head.run(step) } else { Ok(()) }
     }
 
     /// The `count` highest logits of output `row` of the last run with their tokens, highest first.

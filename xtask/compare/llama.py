@@ -26,7 +26,9 @@ class Session:
             raise SystemExit(f"llama.cpp cannot load {options.model}")
         parameters = llama.llama_context_default_params()
         # One position more than is asked for, as wasm-chord takes it.
-        parameters.n_ctx = options.depth + max(options.prompt, options.generate) + 1
+        positions = options.depth + max(options.prompt, options.generate) + 1
+        parameters.n_ctx = positions * options.parallel
+        parameters.n_seq_max = options.parallel
         parameters.n_batch = parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = options.threads
         parameters.type_k = parameters.type_v = CACHE_TYPES[options.cache_type]
@@ -35,38 +37,56 @@ class Session:
             raise SystemExit(f"llama.cpp cannot make a context of {parameters.n_ctx} positions")
         self.vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
         self.random = random.Random(0)
+        self.batch = llama.llama_batch_init(BATCH, 0, 1)
+        # Tokens of each sequence so far.
+        self.lengths = [0] * options.parallel
 
-    def decode(self, count: int) -> None:
-        """`count` random tokens, at most a batch, up to the logits of the last."""
-        tokens = (llama.llama_token * count)(*(self.random.randrange(self.vocabulary) for _ in range(count)))
-        if llama.llama_decode(self.context, llama.llama_batch_get_one(tokens, count)) != 0:
+    def decode(self, sequences: list[int]) -> None:
+        """A random token more for each of `sequences`, at most a batch, up to the logits of the last of each."""
+        batch, last = self.batch, {sequence: index for index, sequence in enumerate(sequences)}
+        batch.n_tokens = len(sequences)
+        for index, sequence in enumerate(sequences):
+            batch.token[index] = self.random.randrange(self.vocabulary)
+            batch.pos[index] = self.lengths[sequence]
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = sequence
+            batch.logits[index] = last[sequence] == index
+            self.lengths[sequence] += 1
+        if llama.llama_decode(self.context, batch) != 0:
             raise SystemExit("llama.cpp cannot decode")
-        llama.llama_get_logits_ith(self.context, -1)
+        for index in last.values():
+            llama.llama_get_logits_ith(self.context, index)
         llama.llama_synchronize(self.context)
 
-    def prompt(self, count: int) -> None:
+    def prompt(self, count: int, sequence: int = 0) -> None:
         for begin in range(0, count, BATCH):
-            self.decode(min(BATCH, count - begin))
+            self.decode([sequence] * min(BATCH, count - begin))
 
     def generate(self, count: int) -> None:
         for _ in range(count):
-            self.decode(1)
+            self.decode(list(range(len(self.lengths))))
 
     def keep(self, positions: int) -> None:
-        """Forgets everything after the first `positions`."""
-        llama.llama_memory_seq_rm(llama.llama_get_memory(self.context), 0, positions, -1)
+        """Forgets everything after the first `positions` of each sequence."""
+        for sequence in range(len(self.lengths)):
+            llama.llama_memory_seq_rm(llama.llama_get_memory(self.context), sequence, positions, -1)
+            self.lengths[sequence] = min(self.lengths[sequence], positions)
 
 
 def measure(options: argparse.Namespace) -> dict:
     begun = time.perf_counter()
     session = Session(options)
-    session.decode(1)
+    session.decode([0])
     ready = time.perf_counter() - begun
 
     session.keep(0)
-    session.prompt(options.depth)
+    for sequence in range(options.parallel):
+        session.prompt(options.depth, sequence)
     speeds = []
-    for test, count in ((session.prompt, options.prompt), (session.generate, options.generate)):
+    for test, count, sequences in (
+        (session.prompt, options.prompt, 1),
+        (session.generate, options.generate, options.parallel),
+    ):
         if count == 0:
             continue
         for _ in range(2):
@@ -74,7 +94,7 @@ def measure(options: argparse.Namespace) -> dict:
             begun = time.perf_counter()
             test(count)
             seconds = time.perf_counter() - begun
-        speeds.append(count / seconds)
+        speeds.append(count * sequences / seconds)
     return {"tokens_per_second": speeds, "ready_seconds": ready}
 
 
@@ -86,6 +106,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=0)
     parser.add_argument("--generate", type=int, default=0)
     parser.add_argument("--depth", type=int, default=0)
+    parser.add_argument("--parallel", type=int, default=1)
     parser.add_argument("--cache-type", choices=CACHE_TYPES, default="f16")
     options = parser.parse_args()
 

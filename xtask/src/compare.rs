@@ -11,6 +11,7 @@ mod table;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -44,6 +45,12 @@ pub(crate) struct Arguments {
     /// Tokens that are in the context already
     #[arg(long, value_name = "N", default_value_t = 0)]
     depth: u32,
+    /// Sequences that make tokens side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    parallel: u32,
+    /// Threads of this process that are busy meanwhile, and so take cores away from both
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    busy: u32,
     /// How both keep keys and values
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     cache_type: CacheType,
@@ -78,7 +85,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => python::target()?.join("models"),
     };
     let mut out = std::io::stdout();
-    let mut report = Report::new(Machine::describe(), theirs.describe()?, name(&arguments.cache_type));
+    let mut report =
+        Report::new(Machine::describe(), theirs.describe()?, name(&arguments.cache_type), arguments.busy);
     writeln!(out, "{}", report.header(arguments.rounds))?;
     for &shape in &arguments.shapes {
         for &format in &arguments.formats {
@@ -91,11 +99,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     prompt: arguments.prompt,
                     generate: arguments.generate,
                     depth: arguments.depth,
+                    parallel: arguments.parallel,
                     cache_type: arguments.cache_type,
                 };
                 let round = |_| {
-                    let streaming = memory.bytes_per_second(threads);
-                    Ok(Round { streaming, ours: ours.measure(&work)?, theirs: theirs.measure(&work)? })
+                    beside_busy(arguments.busy, || {
+                        let streaming = memory.bytes_per_second(threads);
+                        Ok(Round { streaming, ours: ours.measure(&work)?, theirs: theirs.measure(&work)? })
+                    })
                 };
                 let configuration = Configuration {
                     shape: name(&shape),
@@ -118,6 +129,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     write!(out, "\n{}", report.costs())?;
     Ok(())
+}
+
+/// Do something while so many threads do nothing but take time.
+fn beside_busy<T>(threads: u32, task: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let result = task();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 /// The file of a synthetic model, made when absent.
@@ -162,6 +190,7 @@ mod tests {
         assert_eq!(arguments.formats.iter().map(name).collect::<Vec<_>>(), formats);
         assert_eq!(arguments.threads, [1, 2]);
         assert_eq!((arguments.prompt, arguments.generate, arguments.depth), (512, 128, 0));
+        assert_eq!((arguments.parallel, arguments.busy), (1, 0));
         assert_eq!((arguments.rounds, name(&arguments.cache_type).as_str()), (5, "f16"));
     }
 

@@ -1,6 +1,6 @@
 //! `bench`: the speed of a model, in the columns and fields of llama-bench, and what the sandbox costs of it.
 //!
-//! `pp` runs a prompt of random tokens in one go, `tg` makes tokens one by one. Unlike llama-bench's, both include the choice of the
+//! `pp` runs a prompt of random tokens in one go, `tg` makes tokens one by one, of one sequence or of several side by side. Unlike llama-bench's, both include the choice of the
 //! token, since the guest does it. What guest and boundary cost is measured in a pass of its own: measuring takes time, too.
 
 use std::path::PathBuf;
@@ -31,6 +31,9 @@ pub(crate) struct Bench {
     /// Tokens that are in the context already.
     #[arg(short = 'd', long, value_name = "N,...", value_delimiter = ',', default_value = "0")]
     n_depth: Vec<u32>,
+    /// Sequences that make tokens side by side, each as many as -n says.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=512))]
+    n_parallel: Vec<u32>,
     /// How often each test runs, after once to warm up.
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
@@ -55,41 +58,60 @@ enum Format {
     Json,
 }
 
-/// One row: `prompt` tokens in one go or `generate` tokens one by one, after `depth` others.
+/// One row: `prompt` tokens in one go or `generate` tokens one by one, after `depth` others, in `parallel` sequences.
 #[derive(Clone, Copy)]
 struct Test {
     prompt: u32,
     generate: u32,
     depth: u32,
+    parallel: u32,
 }
 
 impl Test {
     /// As llama-bench writes it.
     fn name(self) -> String {
-        let name =
+        let mut name =
             if self.prompt > 0 { format!("pp{}", self.prompt) } else { format!("tg{}", self.generate) };
-        if self.depth > 0 { format!("{name} @ d{}", self.depth) } else { name }
-    }
-
-    fn tokens(self) -> u32 {
-        self.prompt + self.generate
-    }
-
-    /// Bring a session to its depth, then run the test once.
-    fn run(self, session: &mut Session, tokens: &[u32]) -> wasm_chord::Result<Duration> {
-        let depth = self.depth as usize;
-        if session.tokens()?.len() < depth {
-            session.rewind(0)?;
-            session.append_tokens(&tokens[..depth])?;
-            session.advance()?;
+        if self.parallel > 1 {
+            name += &format!(" x{}", self.parallel);
         }
-        session.rewind(depth)?;
+        if self.depth > 0 {
+            name += &format!(" @ d{}", self.depth);
+        }
+        name
+    }
+
+    /// Of all sequences.
+    fn tokens(self) -> u64 {
+        u64::from(self.parallel) * (u64::from(self.prompt) + u64::from(self.generate))
+    }
+
+    /// Positions that all sequences need: one more each than is asked for, since making tokens begins with one.
+    fn positions(self) -> u64 {
+        u64::from(self.parallel) * (u64::from(self.depth) + 1) + self.tokens()
+    }
+
+    /// Bring sessions to their depth, then run the test once. Sessions beyond those of the test are emptied.
+    fn run(self, model: &Model, sessions: &mut [Session], tokens: &[u32]) -> wasm_chord::Result<Duration> {
+        let depth = self.depth as usize;
+        let (sessions, others) = sessions.split_at_mut(self.parallel as usize);
+        others.iter_mut().try_for_each(|session| session.rewind(0))?;
+        for session in &mut *sessions {
+            if session.tokens()?.len() < depth {
+                session.rewind(0)?;
+                session.append_tokens(&tokens[..depth])?;
+                session.advance()?;
+            }
+            session.rewind(depth)?;
+        }
         let (new, steps) = if self.prompt > 0 { (self.prompt, 1) } else { (1, self.generate) };
-        let new = &tokens[depth..][..new as usize];
         let begun = Instant::now();
-        session.append_tokens(new)?;
+        for (index, session) in sessions.iter_mut().enumerate() {
+            session.append_tokens(&tokens[depth + index..][..new as usize])?;
+        }
+        let mut sessions: Vec<&mut Session> = sessions.iter_mut().collect();
         for _ in 0..steps {
-            session.advance()?;
+            model.advance(&mut sessions)?;
         }
         Ok(begun.elapsed())
     }
@@ -112,6 +134,7 @@ struct Row {
     n_prompt: u32,
     n_gen: u32,
     n_depth: u32,
+    n_parallel: u32,
     avg_ns: u64,
     stddev_ns: u64,
     avg_ts: f64,
@@ -130,9 +153,7 @@ impl Bench {
         if tests.is_empty() {
             return Err(Failure::usage("there is nothing to measure", "give -p or -n a number above 0"));
         }
-        // One position more than is asked for: making tokens begins with one.
-        let positions =
-            tests.iter().map(|test| u64::from(test.depth) + u64::from(test.tokens()) + 1).max().unwrap_or(1);
+        let positions = tests.iter().map(|test| test.positions()).max().unwrap_or(1);
         let positions = u32::try_from(positions)
             .map_err(|_| Failure::usage("the tests are longer than any context", "use smaller numbers"))?;
 
@@ -144,7 +165,10 @@ impl Bench {
         drop(progress);
 
         let stop = Stop { ignore_end: true, ..Stop::default() };
-        let mut session = model.session(&Sampling::greedy(), &stop)?;
+        let most = tests.iter().map(|test| test.parallel).max().unwrap_or(1);
+        let mut sessions = (0..most)
+            .map(|_| model.session(&Sampling::greedy(), &stop))
+            .collect::<wasm_chord::Result<Vec<Session>>>()?;
         let tokens = random_tokens(positions as usize, model.information().vocabulary);
         let mut out = Text::to_stdout();
         if self.output == Format::Md {
@@ -154,9 +178,9 @@ impl Bench {
         let mut rows = Vec::new();
         for &test in &tests {
             let progress = Progress::start(test.name());
-            test.run(&mut session, &tokens)?;
-            let samples: wasm_chord::Result<Vec<Duration>> =
-                (0..self.repetitions).map(|_| test.run(&mut session, &tokens)).collect();
+            let mut run = || test.run(&model, &mut sessions, &tokens);
+            run()?;
+            let samples: wasm_chord::Result<Vec<Duration>> = (0..self.repetitions).map(|_| run()).collect();
             drop(progress);
             let row = self.row(&model, threads, test, &samples?);
             if self.output == Format::Md {
@@ -166,9 +190,9 @@ impl Bench {
         }
         for (row, &test) in rows.iter_mut().zip(&tests) {
             // To its depth first: that is not part of the test.
-            Test { prompt: 1, generate: 0, ..test }.run(&mut session, &tokens)?;
+            Test { prompt: 1, generate: 0, ..test }.run(&model, &mut sessions, &tokens)?;
             model.start_meter();
-            test.run(&mut session, &tokens)?;
+            test.run(&model, &mut sessions, &tokens)?;
             row.add(&model.meter(), test);
         }
         match self.output {
@@ -187,8 +211,20 @@ impl Bench {
     fn tests(&self) -> Vec<Test> {
         let mut tests = Vec::new();
         for &depth in &self.n_depth {
-            tests.extend(self.n_prompt.iter().map(|&prompt| Test { prompt, generate: 0, depth }));
-            tests.extend(self.n_gen.iter().map(|&generate| Test { prompt: 0, generate, depth }));
+            tests.extend(self.n_prompt.iter().map(|&prompt| Test {
+                prompt,
+                generate: 0,
+                depth,
+                parallel: 1,
+            }));
+            for &parallel in &self.n_parallel {
+                tests.extend(self.n_gen.iter().map(|&generate| Test {
+                    prompt: 0,
+                    generate,
+                    depth,
+                    parallel,
+                }));
+            }
         }
         tests.retain(|test| test.tokens() > 0);
         tests
@@ -198,7 +234,7 @@ impl Bench {
         let information = model.information();
         let nanoseconds: Vec<f64> = samples.iter().map(|time| time.as_nanos() as f64).collect();
         let speeds: Vec<f64> =
-            nanoseconds.iter().map(|time| f64::from(test.tokens()) * 1e9 / time.max(1.0)).collect();
+            nanoseconds.iter().map(|time| test.tokens() as f64 * 1e9 / time.max(1.0)).collect();
         let ((avg_ns, stddev_ns), (avg_ts, stddev_ts)) =
             (mean_and_deviation(&nanoseconds), mean_and_deviation(&speeds));
         let file = self.model.model.clone().unwrap_or_else(|| PathBuf::from("default.gguf"));
@@ -219,6 +255,7 @@ impl Bench {
             n_prompt: test.prompt,
             n_gen: test.generate,
             n_depth: test.depth,
+            n_parallel: test.parallel,
             avg_ns: avg_ns as u64,
             stddev_ns: stddev_ns as u64,
             avg_ts,
@@ -239,7 +276,7 @@ impl Row {
         self.guest_ns_per_token = each(meter.guest);
         self.boundary_ns_per_token = each(meter.boundary);
         self.host_ns_per_token = each(meter.host);
-        self.host_calls_per_token = meter.calls as f64 / f64::from(test.tokens());
+        self.host_calls_per_token = meter.calls as f64 / test.tokens() as f64;
     }
 
     fn speed(&self, test: Test) -> String {
@@ -299,8 +336,9 @@ mod tests {
 
     #[test]
     fn tests_are_named_as_llama_bench_does() {
-        assert_eq!(Test { prompt: 512, generate: 0, depth: 0 }.name(), "pp512");
-        assert_eq!(Test { prompt: 0, generate: 128, depth: 64 }.name(), "tg128 @ d64");
+        assert_eq!(Test { prompt: 512, generate: 0, depth: 0, parallel: 1 }.name(), "pp512");
+        assert_eq!(Test { prompt: 0, generate: 128, depth: 64, parallel: 1 }.name(), "tg128 @ d64");
+        assert_eq!(Test { prompt: 0, generate: 128, depth: 0, parallel: 8 }.name(), "tg128 x8");
     }
 
     #[test]

@@ -18,11 +18,23 @@ use super::contract::kernels::{
 use super::tensors::LockedSequence;
 use crate::mapping;
 
+/// How many plans ahead of the running one are asked for.
+const PREFETCH_DISTANCE: usize = 2;
+
 /// A plan.
 pub struct OwnedPlan {
     plan: Plan,
     /// Whether its weights were asked for or used already.
     near: AtomicBool,
+}
+
+impl OwnedPlan {
+    /// Ask for its weights, once.
+    fn prefetch(&self) {
+        if !self.near.swap(true, Ordering::Relaxed) {
+            self.plan.recording().weights().for_each(|weight| mapping::will_need(weight.bytes()));
+        }
+    }
 }
 
 impl Host for View<'_> {
@@ -223,22 +235,10 @@ impl HostRecorder for View<'_> {
 impl HostPlan for View<'_> {
     fn prefetch(&mut self, this: Handle<OwnedPlan>) -> Result<()> {
         let plan = self.table.get(&this)?;
-        if self.context.prefetch && !plan.near.swap(true, Ordering::Relaxed) {
-            plan.plan.recording().weights().for_each(|weight| mapping::will_need(weight.bytes()));
+        if self.context.prefetch {
+            plan.prefetch();
         }
         Ok(())
-    }
-
-    fn run(&mut self, this: Handle<OwnedPlan>, step: Handle<Step>) -> Result<Result<(), Failure>> {
-        let begun = Instant::now();
-        let plan = self.table.get(&this)?;
-        let step = self.table.get(&step)?;
-        let result = self.context.watch.during_kernel(|cancel| plan.plan.run(step, cancel));
-        plan.near.store(true, Ordering::Relaxed);
-        // A page that vanished shows only after it was read.
-        let result = result.and_then(|()| self.context.space.check().map_err(|error| error.into()));
-        self.context.work += begun.elapsed();
-        failure(result)
     }
 
     fn drop(&mut self, handle: Handle<OwnedPlan>) -> Result<()> {
@@ -248,6 +248,27 @@ impl HostPlan for View<'_> {
 }
 
 impl HostStep for View<'_> {
+    fn run(&mut self, this: Handle<Step>, plans: Vec<Handle<OwnedPlan>>) -> Result<Result<(), Failure>> {
+        let begun = Instant::now();
+        let step = self.table.get(&this)?;
+        let plans: Vec<&OwnedPlan> =
+            plans.iter().map(|plan| self.table.get(plan)).collect::<Result<_, _>>()?;
+        let prefetch = self.context.prefetch;
+        let result = self.context.watch.during_kernel(|cancel| {
+            plans.iter().enumerate().try_for_each(|(index, plan)| {
+                if prefetch && let Some(ahead) = plans.get(index + PREFETCH_DISTANCE) {
+                    ahead.prefetch();
+                }
+                plan.near.store(true, Ordering::Relaxed);
+                plan.plan.run(step, cancel)
+            })
+        });
+        // A page that vanished shows only after it was read.
+        let result = result.and_then(|()| self.context.space.check().map_err(|error| error.into()));
+        self.context.work += begun.elapsed();
+        failure(result)
+    }
+
     fn begin(&mut self, continuations: Vec<Continuation>) -> Result<Result<Handle<Step>, Failure>> {
         let begun = Instant::now();
         let mut sequences: Vec<&LockedSequence> = Vec::with_capacity(continuations.len());

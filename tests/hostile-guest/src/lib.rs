@@ -259,7 +259,7 @@ fn load(behaviour: &str) -> Result<(), Error> {
             let plan = plan(|recorder| recorder.embed(&tensor(8), &weight(4, 8)));
             let step =
                 Step::begin(&[Continuation { sequence: &cache().sequence(), tokens: vec![4], outputs: 0 }]);
-            let _ = plan.run(&step.expect("there is room for one token"));
+            let _ = step.expect("there is room for one token").run(&[&plan]);
         }
         "full-cache" => {
             let outcome = Step::begin(&[continuation(&cache().sequence(), 500)]).map(|_| ());
@@ -310,7 +310,7 @@ fn work_forever(ignored: impl Fn(&Failure) -> bool) -> Failure {
     let sequence = cache().sequence();
     let step = Step::begin(&[continuation(&sequence, 64)]).expect("there is room");
     loop {
-        if let Err(failure) = plan.run(&step)
+        if let Err(failure) = step.run(&[&plan])
             && !ignored(&failure)
         {
             return failure;

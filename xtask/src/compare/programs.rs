@@ -31,6 +31,8 @@ pub(super) struct Work {
     pub(super) prompt: u32,
     pub(super) generate: u32,
     pub(super) depth: u32,
+    /// Sequences that make tokens side by side.
+    pub(super) parallel: u32,
     pub(super) cache_type: CacheType,
 }
 
@@ -55,19 +57,29 @@ pub(super) struct Measured {
 pub(super) struct Test {
     /// As llama-bench writes it.
     pub(super) name: String,
-    /// Whether every token passes through all the weights on its own.
-    pub(super) decode: bool,
+    /// Tokens that pass through all the weights together, if they are few.
+    pub(super) tokens_per_pass: Option<u32>,
 }
 
 impl Work {
     /// The tests in the order of both programs.
     pub(super) fn tests(&self) -> Vec<Test> {
+        let parallel = if self.parallel > 1 { format!(" x{}", self.parallel) } else { String::new() };
         let depth = if self.depth > 0 { format!(" @ d{}", self.depth) } else { String::new() };
-        [("pp", self.prompt, false), ("tg", self.generate, true)]
-            .into_iter()
-            .filter(|&(_, tokens, _)| tokens > 0)
-            .map(|(kind, tokens, decode)| Test { name: format!("{kind}{tokens}{depth}"), decode })
-            .collect()
+        [
+            (self.prompt, Test { name: format!("pp{}{depth}", self.prompt), tokens_per_pass: None }),
+            (
+                self.generate,
+                Test {
+                    name: format!("tg{}{parallel}{depth}", self.generate),
+                    tokens_per_pass: Some(self.parallel),
+                },
+            ),
+        ]
+        .into_iter()
+        .filter(|(tokens, _)| *tokens > 0)
+        .map(|(_, test)| test)
+        .collect()
     }
 }
 
@@ -115,9 +127,12 @@ impl Ours {
 
         let mut bench = command("bench");
         bench.args(["--repetitions", "1", "--output", "json"]);
-        for (option, tokens) in
-            [("--n-prompt", work.prompt), ("--n-gen", work.generate), ("--n-depth", work.depth)]
-        {
+        for (option, tokens) in [
+            ("--n-prompt", work.prompt),
+            ("--n-gen", work.generate),
+            ("--n-depth", work.depth),
+            ("--n-parallel", work.parallel),
+        ] {
             bench.args([option, &tokens.to_string()]);
         }
         let (text, private_bytes) = watch(&mut bench)?;
@@ -168,6 +183,7 @@ impl Theirs {
             ("--prompt", work.prompt),
             ("--generate", work.generate),
             ("--depth", work.depth),
+            ("--parallel", work.parallel),
         ] {
             command.args([option, &number.to_string()]);
         }
@@ -237,12 +253,15 @@ mod tests {
             prompt: 512,
             generate: 128,
             depth: 0,
+            parallel: 1,
             cache_type: CacheType::F16,
         };
         let names = |work: &Work| work.tests().into_iter().map(|test| test.name).collect::<Vec<_>>();
         assert_eq!(names(&work), ["pp512", "tg128"]);
         (work.prompt, work.depth) = (0, 8192);
         assert_eq!(names(&work), ["tg128 @ d8192"]);
+        (work.parallel, work.depth) = (8, 0);
+        assert_eq!(names(&work), ["tg128 x8"]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) struct Report {
     theirs: String,
     /// How both keep keys and values.
     cache_type: String,
+    /// Threads that were busy meanwhile.
+    busy: u32,
     pub(super) configurations: Vec<Configuration>,
 }
 
@@ -40,17 +42,18 @@ pub(super) struct Round {
 }
 
 impl Report {
-    pub(super) fn new(machine: Machine, theirs: String, cache_type: String) -> Self {
-        Self { machine, theirs, cache_type, configurations: Vec::new() }
+    pub(super) fn new(machine: Machine, theirs: String, cache_type: String, busy: u32) -> Self {
+        Self { machine, theirs, cache_type, busy, configurations: Vec::new() }
     }
 
     /// What it was measured on, and the head of the table of speeds.
     pub(super) fn header(&self, rounds: u32) -> String {
         let Machine { processor, cores, instructions, date } = &self.machine;
         let (instructions, theirs, cache) = (instructions.join(" "), &self.theirs, &self.cache_type);
+        let busy = if self.busy > 0 { format!("{} busy threads beside; ", self.busy) } else { String::new() };
         format!(
             "{processor}, {cores} cores, {instructions}; {date}; {theirs}; \
-             keys and values in {cache}; medians of {rounds} rounds.\n\n\
+             keys and values in {cache}; {busy}medians of {rounds} rounds.\n\n\
              | shape | format | threads | test | wasm-chord t/s | llama.cpp t/s | ratio | weights GB/s | of streaming |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
         )
@@ -76,8 +79,9 @@ impl Configuration {
             let ours = self.median(|round| speed(&round.ours));
             let theirs = self.median(|round| speed(&round.theirs));
             let ratio = self.median(|round| Some(speed(&round.ours)? / speed(&round.theirs)?));
-            let weights =
-                |round: &Round| test.decode.then_some(speed(&round.ours)? * self.bytes_per_token as f64);
+            let weights = |round: &Round| {
+                Some(speed(&round.ours)? / f64::from(test.tokens_per_pass?) * self.bytes_per_token as f64)
+            };
             let share = self.median(|round| Some(weights(round)? / round.streaming));
             let Self { shape, format, threads, .. } = self;
             let Test { name, .. } = test;
@@ -96,7 +100,7 @@ impl Configuration {
 
     /// The row of the table of costs.
     fn cost(&self) -> String {
-        let decode = self.tests.iter().position(|test| test.decode);
+        let decode = self.tests.iter().position(|test| test.tokens_per_pass.is_some());
         let sandbox = self.median(|round| round.ours.sandbox_ns_per_token.get(decode?).copied());
         let ready = |of: fn(&Round) -> &Measured| self.median(|round| Some(of(round).ready_seconds));
         let private = |of: fn(&Round) -> &Measured| {
@@ -157,8 +161,8 @@ mod tests {
             threads: 2,
             bytes_per_token: 1_000_000_000,
             tests: vec![
-                Test { name: "pp512".into(), decode: false },
-                Test { name: "tg128".into(), decode: true },
+                Test { name: "pp512".into(), tokens_per_pass: None },
+                Test { name: "tg128".into(), tokens_per_pass: Some(1) },
             ],
             rounds: vec![round(1.0, 2.0), round(0.5, 1.5), round(1.1, 1.0)],
         };
@@ -172,6 +176,7 @@ mod tests {
             machine,
             theirs: "llama.cpp 1".into(),
             cache_type: "f16".into(),
+            busy: 0,
             configurations: vec![configuration],
         }
     }

@@ -134,23 +134,36 @@ pub(super) unsafe fn quantise(activations: &Activations, row: usize, tokens: usi
     }
 }
 
+/// Added to a float below 2^22, it leaves the nearest integer, ties to even, in the lowest bits.
+const ROUND: f32 = 1.5 * (1 << 23) as f32;
+
 /// Quantise up to 256 columns. A block with a number that is not finite gets a scale that is not finite either, so that
 /// what is computed from it is not finite.
+///
+/// Written so that compilers make vector code of it: arrays of fixed sizes, and no conversion from float to integer, which must mind
+/// what does not fit.
 #[inline(always)]
 fn quantise_chunk(x: &[f32], to: &mut Chunk) {
     let mut padded = [0.0; CHUNK];
     padded[..x.len()].copy_from_slice(x);
-    for (block, x) in padded.chunks_exact(BLOCK).enumerate() {
+    for (block, x) in padded.as_chunks::<BLOCK>().0.iter().enumerate() {
         // Magnitudes order as their bits do, and NaN is above all.
-        let magnitude = f32::from_bits(x.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
+        let mut largest = [0; 8];
+        for x in x.as_chunks::<8>().0 {
+            for lane in 0..8 {
+                largest[lane] = largest[lane].max(x[lane].to_bits() & 0x7fff_ffff);
+            }
+        }
+        let magnitude = f32::from_bits(largest.into_iter().fold(0, u32::max));
         let scale = magnitude / 127.0;
         let inverse = if scale == 0.0 { 0.0 } else { 127.0 / magnitude };
-        let quants = &mut to.quants[block * BLOCK..][..BLOCK];
-        let mut halves = [0; 2];
-        for (k, x) in x.iter().enumerate() {
-            quants[k] = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
-            halves[k / (BLOCK / 2)] += i32::from(quants[k]);
-        }
+        let integers = x.map(|x| {
+            let integer = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+            integer.clamp(-127, 127)
+        });
+        to.quants.as_chunks_mut::<BLOCK>().0[block] = integers.map(|integer| integer as i8);
+        let (first, second) = integers.split_at(BLOCK / 2);
+        let halves: [i32; 2] = [first.iter().sum(), second.iter().sum()];
         let sum = halves[0] + halves[1];
         to.scales[block] = scale;
         to.sums[block] = sum as f32 * scale;
