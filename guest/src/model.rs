@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::bindings::exports::wasm_chord::inference::generation::Information;
-use crate::bindings::wasm_chord::inference::kernels::{Continuation, Failure, Plan, Recorder, Step};
+use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure, Plan, Recorder, Step};
 use crate::bindings::wasm_chord::inference::tensors::{Cache, CacheFormat, CacheShape, Sequence, Tensor};
 use crate::chat::Template;
 use crate::config::Config;
@@ -33,6 +33,8 @@ pub struct Model {
     plans: Vec<Plan>,
     /// `(vocabulary)`, one row for every output of a step.
     logits: Tensor,
+    /// Most tokens of a step.
+    pub step_limit: usize,
 }
 
 impl Model {
@@ -106,7 +108,8 @@ impl Model {
         let chat_template = file.metadata().string("tokenizer.chat_template")?.map(str::to_owned);
         let information = describe(&file, &config, vocabulary, context, chat_template.is_some())?;
         let parsed_template = RefCell::new(None);
-        Ok(Self { information, tokenizer, chat_template, parsed_template, cache, plans, logits })
+        let step_limit = kernels::step_limit() as usize;
+        Ok(Self { information, tokenizer, chat_template, parsed_template, cache, plans, logits, step_limit })
     }
 
     /// The file's own chat template.
@@ -133,19 +136,11 @@ impl Model {
     /// next run.
     ///
     /// # Errors
-    /// What the host says; the sequences are as they were then.
+    /// What the host says; the sequences may have grown all the same.
     pub fn run(&self, continuations: &[Continuation<'_>]) -> std::result::Result<(), Failure> {
-        let lengths: Vec<u32> =
-            continuations.iter().map(|continuation| continuation.sequence.length()).collect();
         let outputs = continuations.iter().any(|continuation| continuation.outputs > 0);
         let plans: Vec<&Plan> = self.plans[..self.plans.len() - usize::from(!outputs)].iter().collect();
-        let result = Step::begin(continuations)?.run(&plans);
-        if result.is_err() {
-            for (continuation, length) in continuations.iter().zip(lengths) {
-                continuation.sequence.truncate(length);
-            }
-        }
-        result
+        Step::begin(continuations)?.run(&plans)
     }
 
     /// The `count` highest logits of output `row` of the last run with their tokens, highest first.

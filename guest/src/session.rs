@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure};
+use crate::bindings::wasm_chord::inference::kernels::{Continuation, Failure};
 use crate::bindings::wasm_chord::inference::tensors::Sequence;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -47,8 +47,10 @@ pub struct Event {
 /// One conversation.
 pub struct Session {
     model: Rc<Model>,
-    /// Positions that were run: keys and values of `tokens[..sequence.length()]`.
+    /// Keys and values of `tokens[..run]`.
     sequence: Sequence,
+    /// Tokens that were run. The sequence knows it, too, but asking the host for every token is slower than counting.
+    run: usize,
     /// Everything appended and yielded.
     tokens: Vec<u32>,
     /// Logits of the token after the last, if all were run and none was drawn from them yet.
@@ -90,7 +92,7 @@ impl Session {
         let sampler = Sampler::new(sampling, model.tokenizer.vocabulary_size())?;
         let answer = Answer::new(&limits);
         let (model, sequence) = (model.clone(), model.sequence());
-        Ok(Self { model, sequence, tokens: Vec::new(), logits: None, sampler, limits, answer })
+        Ok(Self { model, sequence, run: 0, tokens: Vec::new(), logits: None, sampler, limits, answer })
     }
 
     /// Continue with a text; returns how many tokens were appended.
@@ -157,10 +159,16 @@ impl Session {
     pub fn rewind(&mut self, length: usize) {
         if length < self.tokens.len() {
             self.tokens.truncate(length);
-            self.sequence.truncate(length as u32);
+            self.forget(length);
             self.logits = None;
         }
         self.answer = Answer::new(&self.limits);
+    }
+
+    /// Keep the keys and values of the first `length` tokens only.
+    fn forget(&mut self, length: usize) {
+        self.run = self.run.min(length);
+        self.sequence.truncate(self.run as u32);
     }
 
     /// A second session with the same past.
@@ -168,6 +176,7 @@ impl Session {
         Self {
             model: self.model.clone(),
             sequence: self.sequence.fork(),
+            run: self.run,
             tokens: self.tokens.clone(),
             logits: self.logits.clone(),
             sampler: self.sampler.clone(),
@@ -286,9 +295,12 @@ fn run_pending(sessions: &mut [&mut Session], want: Want) -> Result<Vec<usize>> 
         if session.tokens.is_empty() {
             return Err(Error::InvalidRequest("nothing was appended to the session".into()));
         }
-        if session.logits.is_none() && session.sequence.length() as usize >= session.tokens.len() {
-            // All were run, but the logits are gone: the last token runs again.
-            session.sequence.truncate(session.tokens.len() as u32 - 1);
+        if session.logits.is_none() {
+            // If all were run, but the logits are gone, the last token runs again.
+            let last = session.tokens.len() - 1;
+            if session.run > last {
+                session.forget(last);
+            }
         }
         if session.tokens.len() > session.model.information.context as usize {
             full.push(index);
@@ -322,12 +334,12 @@ fn run_pending(sessions: &mut [&mut Session], want: Want) -> Result<Vec<usize>> 
 fn run_step(sessions: &mut [&mut Session], which: &[usize], want: Want) -> std::result::Result<(), Failure> {
     let Some(&first) = which.first() else { return Ok(()) };
     let model = sessions[first].model.clone();
-    let mut room = kernels::step_limit() as usize;
+    let mut room = model.step_limit;
     let mut continuations = Vec::new();
     let mut complete = Vec::new();
     for &index in which {
         let session = &*sessions[index];
-        let pending = &session.tokens[session.sequence.length() as usize..];
+        let pending = &session.tokens[session.run..];
         let tokens = &pending[..pending.len().min(room)];
         if tokens.is_empty() {
             break;
@@ -343,8 +355,17 @@ fn run_step(sessions: &mut [&mut Session], which: &[usize], want: Want) -> std::
             outputs: u32::from(done),
         });
     }
-    model.run(&continuations)?;
+    let counts: Vec<usize> = continuations.iter().map(|continuation| continuation.tokens.len()).collect();
+    let result = model.run(&continuations);
     drop(continuations);
+    for (&index, count) in which.iter().zip(counts) {
+        let session = &mut *sessions[index];
+        match &result {
+            Ok(()) => session.run += count,
+            Err(_) => session.sequence.truncate(session.run as u32),
+        }
+    }
+    result?;
     for (row, index) in (0..).zip(complete) {
         let session = &mut *sessions[index];
         session.logits = Some(match (want, session.sampler.top()) {
