@@ -6,7 +6,7 @@ use wasm_chord_kernels as kernels;
 
 use crate::bindings::exports::wasm_chord::inference::kernels::{
     Activation, AttentionShape, CacheBorrow, Continuation, Failure, Guest, GuestPlan, GuestRecorder,
-    GuestStep, Plan, Recorder, RopeLayout, Rotary, Step, StepBorrow, TensorBorrow, WeightBorrow,
+    GuestStep, Plan, PlanBorrow, Recorder, RopeLayout, Rotary, Step, TensorBorrow, WeightBorrow,
 };
 use crate::residency::ResidentPlan;
 use crate::{Component, PORTABLE};
@@ -152,16 +152,19 @@ impl GuestRecorder for Recording {
 impl GuestPlan for RefCell<ResidentPlan> {
     /// There is nothing that could read while something else computes.
     fn prefetch(&self) {}
-
-    fn run(&self, step: StepBorrow<'_>) -> Result<(), Failure> {
-        let run = PORTABLE.with(|portable| {
-            portable.residency.borrow_mut().run(&portable.device, &mut self.borrow_mut(), step.get())
-        });
-        run.map_err(failure)
-    }
 }
 
 impl GuestStep for kernels::Step {
+    fn run(&self, plans: Vec<PlanBorrow<'_>>) -> Result<(), Failure> {
+        PORTABLE.with(|portable| {
+            let mut residency = portable.residency.borrow_mut();
+            plans.iter().try_for_each(|plan| {
+                let plan: &RefCell<ResidentPlan> = plan.get();
+                residency.run(&portable.device, &mut plan.borrow_mut(), self).map_err(failure)
+            })
+        })
+    }
+
     fn begin(continuations: Vec<Continuation<'_>>) -> Result<Step, Failure> {
         let sequences = continuations.iter().map(|continuation| {
             let sequence: &RefCell<kernels::Sequence> = continuation.sequence.get();
