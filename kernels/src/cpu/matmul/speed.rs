@@ -1,10 +1,10 @@
-//! Measuring the matmuls of one thread, for `examples/matmul_speed.rs`.
+//! Measuring the matmuls of one thread, for `examples/matmul_speed.rs` and `tests/speed.rs`.
 #![expect(unsafe_code, reason = "kernels write through a pointer")]
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::super::isa;
+use super::super::isa::{self, Isa};
 use super::{Activations, Kernels, Preparation};
 use crate::block::Format;
 use crate::step::Step;
@@ -19,13 +19,24 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// Activations for matmuls of up to `rows` rows of `columns` elements with `tokens` tokens.
+    /// Activations for matmuls of up to `rows` rows of `columns` elements with `tokens` tokens, on this process's instruction set.
     ///
     /// # Panics
     /// If there is no room for them, or there are more tokens than a step can have.
     pub fn new(rows: usize, columns: usize, tokens: usize) -> Self {
+        Self::on(Kernels::new(isa::detect()), rows, columns, tokens)
+    }
+
+    /// The same with the portable kernels.
+    ///
+    /// # Panics
+    /// As [`Speed::new`].
+    pub fn portable(rows: usize, columns: usize, tokens: usize) -> Self {
+        Self::on(Kernels::new(Isa::Portable), rows, columns, tokens)
+    }
+
+    fn on(kernels: Kernels, rows: usize, columns: usize, tokens: usize) -> Self {
         assert!(tokens <= Step::LIMIT, "tokens of a step");
-        let kernels = Kernels::new(isa::detect());
         let activations = Activations::new(columns, &[Preparation::Floats, Preparation::Quants])
             .expect("room for activations");
         for row in 0..tokens {
