@@ -10,7 +10,8 @@ use wit_component::ComponentEncoder;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ lies in the workspace")?;
+    let tests = env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR is set by cargo")?;
+    let workspace = Path::new(&tests).parent().context("tests/ lies in the workspace")?;
     for source in ["tests/hostile-guest", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
