@@ -4,6 +4,7 @@
 //! believed. So neighbours slow both down or neither, and the clock of the processor does not matter. The limits lie a third or more below
 //! what was measured with AVX2; higher instruction sets must reach them, too.
 #![cfg(target_arch = "x86_64")]
+#![expect(clippy::print_stderr, reason = "with `--nocapture`, for whoever sets the limits")]
 
 use wasm_chord_kernels::Format;
 use wasm_chord_kernels::cpu::matmul::speed::Speed;
