@@ -19,8 +19,8 @@ const LIMITS: [(Format, [f64; 2]); 8] = [
     (Format::BF16, [12.0, 8.0]),
     (Format::Q4_0, [4.0, 6.0]),
     (Format::Q8_0, [3.4, 4.0]),
-    (Format::Q4_K, [3.6, 5.3]),
-    (Format::Q5_K, [3.7, 5.4]),
+    (Format::Q4_K, [3.3, 5.3]),
+    (Format::Q5_K, [3.0, 5.4]),
     (Format::Q6_K, [3.9, 7.5]),
 ];
 
