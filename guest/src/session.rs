@@ -295,12 +295,9 @@ fn run_pending(sessions: &mut [&mut Session], want: Want) -> Result<Vec<usize>> 
         if session.tokens.is_empty() {
             return Err(Error::InvalidRequest("nothing was appended to the session".into()));
         }
-        if session.logits.is_none() {
-            // If all were run, but the logits are gone, the last token runs again.
-            let last = session.tokens.len() - 1;
-            if session.run > last {
-                session.forget(last);
-            }
+        if session.logits.is_none() && session.run >= session.tokens.len() {
+            // All were run, but the logits are gone: the last token runs again.
+            session.forget(session.tokens.len() - 1);
         }
         if session.tokens.len() > session.model.information.context as usize {
             full.push(index);
@@ -362,7 +359,7 @@ fn run_step(sessions: &mut [&mut Session], which: &[usize], want: Want) -> std::
         let session = &mut *sessions[index];
         match &result {
             Ok(()) => session.run += count,
-            Err(_) => session.sequence.truncate(session.run as u32),
+            Err(_) => session.forget(session.run),
         }
     }
     result?;

@@ -1,7 +1,8 @@
 //! `bench`: the speed of a model, in the columns and fields of llama-bench, and what the sandbox costs of it.
 //!
-//! `pp` runs a prompt of random tokens in one go, `tg` makes tokens one by one, of one sequence or of several side by side. Unlike llama-bench's, both include the choice of the
-//! token, since the guest does it. What guest and boundary cost is measured in a pass of its own: measuring takes time, too.
+//! `pp` runs a prompt of random tokens in one go, `tg` makes tokens one by one, of one sequence or of several side by side. Unlike
+//! llama-bench's, both include the choice of the token, since the guest does it. What guest and boundary cost is measured in a pass
+//! of its own: measuring takes time, too.
 
 use std::path::PathBuf;
 use std::sync::Arc;
