@@ -196,7 +196,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         out
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
+    unsafe fn end(sum: Self, partial: Self, _factor: Self) -> Self {
         if DOT {
             return partial;
         }

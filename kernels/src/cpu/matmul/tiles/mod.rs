@@ -26,7 +26,7 @@ use super::{BLOCK, CHUNK, Product};
 use crate::step::Step;
 use entries::Compiled;
 use rows::Rows;
-use unpack::{Quants, Scales, Take};
+use unpack::{Quants, Take, lower};
 use vector::{Floats, Vector};
 
 /// Tiles that share a load of activations.
@@ -34,6 +34,9 @@ pub(super) const TILES: usize = 2;
 
 /// Bytes of activations that are used for row after row: what may stay in the L2 cache meanwhile.
 const NEAR: usize = 768 << 10;
+
+/// A one in both halves of a lane: the factor that leaves integer sums as they are.
+const ONES: i32 = 0x0001_0001;
 
 /// Most lanes of a vector.
 const MOST_LANES: usize = 16;
@@ -47,6 +50,43 @@ pub(super) struct Tile<V: Vector> {
     /// (columns / 4, rows, 4)
     quants: [V; CHUNK / 4],
     scales: Scales<V>,
+}
+
+/// Scales of 256 columns of as many rows as there are lanes.
+#[derive(Clone, Copy)]
+struct Scales<V: Vector> {
+    /// (columns / 16 or 32, rows)
+    parts: [V::Floats; CHUNK / BLOCK * 2],
+    /// (columns / 32, rows)
+    minima: [V::Floats; CHUNK / BLOCK],
+    /// (rows)
+    whole: V::Floats,
+    /// (rows)
+    whole_minimum: V::Floats,
+}
+
+impl<V: Vector> Scales<V> {
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: as the caller says.
+        let zero = unsafe { V::Floats::splat(0.0) };
+        Self { parts: [zero; _], minima: [zero; _], whole: zero, whole_minimum: zero }
+    }
+
+    /// The scale of a part, the unsigned byte `byte` of the lanes, for quants that are lifted by `lift` bits.
+    ///
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    unsafe fn integer(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let scale = lanes.unsigned_byte(byte);
+            self.parts[part] = if lift == 0 { scale } else { scale.mul(V::Floats::splat(lower(lift))) };
+        }
+    }
 }
 
 // Everything below is inlined into what `entries!` makes, where the instruction set is enabled: hence no closures around vectors.
@@ -195,7 +235,7 @@ pub(super) unsafe fn unpack<V: Vector, F: Quants>(
     tile: &mut Tile<V>,
 ) {
     // SAFETY: as the caller says.
-    unsafe { F::unpack(rows, offset, blocks, &mut tile.scales, &mut Store(&mut tile.quants)) }
+    unsafe { F::unpack(rows, offset, blocks, tile) }
 }
 
 /// Add the products of the tiles' `blocks` with chunk `x[t]` to `sums[t]`, for all of the few `sums`.
@@ -237,24 +277,48 @@ pub(super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
     // SAFETY: as the caller says.
     let x: [&Chunk; T] = array::from_fn(|token| unsafe { &*x.add(token) });
     let sums: &mut [Sums<V>; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
-    for block in 0..blocks.min(CHUNK / BLOCK) {
-        // SAFETY: as the caller says.
-        unsafe {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut totals = if F::NESTED { [[V::Floats::splat(0.0); TILES]; T] } else { *sums };
+        for block in 0..blocks.min(CHUNK / BLOCK) {
             let mut products = [[V::Floats::splat(0.0); TILES]; T];
             for part in 0..parts::<F>() {
-                let integers = dot::<V, F, T>(tiles, block * parts::<F>() + part, x);
+                let part = block * parts::<F>() + part;
+                let integers = dot::<V, F, T>(tiles, part, x);
                 for token in 0..T {
                     for tile in 0..TILES {
-                        let (scales, product) = (&tiles[tile].scales, &mut products[token][tile]);
-                        *product = scale::<V, F>(scales, block, part, integers[token][tile], *product);
+                        let product = &mut products[token][tile];
+                        let (integers, parts) = (integers[token][tile], &tiles[tile].scales.parts);
+                        *product = scale::<V, F>(part, integers, parts[part], *product);
                     }
                 }
             }
             for token in 0..T {
                 for tile in 0..TILES {
-                    let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
-                    *sum = add::<V, F>(scales, block, x[token], products[token][tile], *sum);
+                    let total = &mut totals[token][tile];
+                    *total = products[token][tile].mul_add(V::Floats::splat(x[token].scales[block]), *total);
                 }
+            }
+        }
+        if !F::NESTED {
+            *sums = totals;
+            return;
+        }
+        let mut minima = [[V::Floats::splat(0.0); TILES]; T];
+        if F::MINIMA {
+            for block in 0..CHUNK / BLOCK {
+                for token in 0..T {
+                    for tile in 0..TILES {
+                        let (scales, minimum) = (&tiles[tile].scales, &mut minima[token][tile]);
+                        *minimum = add_minimum(scales, x[token], block, *minimum);
+                    }
+                }
+            }
+        }
+        for token in 0..T {
+            for tile in 0..TILES {
+                let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
+                *sum = add_whole::<V, F>(scales, totals[token][tile], minima[token][tile], *sum);
             }
         }
     }
@@ -274,20 +338,28 @@ pub(super) unsafe fn accumulate_one<V: Vector, F: Quants>(
 ) {
     // SAFETY: as the caller says.
     unsafe {
-        let mut scales = Scales::zero();
-        let mut dot = Dot::<V, F> { x, sums: [V::splat(0); _], format: PhantomData };
-        for part in 0..dot.sums.len() {
-            dot.sums[part] = start::<V, F>(x, part);
-        }
-        F::unpack(rows, offset, blocks, &mut scales, &mut dot);
-        for block in 0..blocks.min(CHUNK / BLOCK) {
-            let mut product = V::Floats::splat(0.0);
-            for part in 0..parts::<F>() {
-                let integers = dot.sums[block * parts::<F>() + part];
-                product = scale::<V, F>(&scales, block, part, integers, product);
+        let (zero, float) = (V::splat(0), V::Floats::splat(0.0));
+        let total = if F::NESTED { float } else { *sum };
+        let (scales, sums, partials) = (Scales::zero(), [zero; _], [zero; _]);
+        let factors = [zero; _];
+        let mut dot = Dot::<V, F> { x, scales, factors, sums, partials, total, format: PhantomData };
+        F::unpack(rows, offset, blocks, &mut dot);
+        if !F::ORDERED {
+            for block in 0..CHUNK / BLOCK {
+                dot.add_block(block);
             }
-            *sum = add::<V, F>(&scales, block, x, product, *sum);
         }
+        if !F::NESTED {
+            *sum = dot.total;
+            return;
+        }
+        let mut minimum = float;
+        if F::MINIMA {
+            for block in 0..CHUNK / BLOCK {
+                minimum = add_minimum(&dot.scales, x, block, minimum);
+            }
+        }
+        *sum = add_whole::<V, F>(&dot.scales, dot.total, minimum, *sum);
     }
 }
 
@@ -318,42 +390,60 @@ unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
     }
 }
 
-/// The products of a block so far, with part `part` of it.
+/// Whether integer sums are multiplied with their scales as they are made, with one token.
+const fn scaled<V: Vector, F: Quants>() -> bool {
+    V::FACTORS && F::MINIMA
+}
+
+/// The products of a block so far, with part `part` of the chunk. Where scales are nested all of this is below 2^24 and so exact, and
+/// the same as if the integers had been multiplied.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn scale<V: Vector, F: Quants>(
-    scales: &Scales<V>,
-    block: usize,
     part: usize,
     integers: V,
+    scale: V::Floats,
     products: V::Floats,
 ) -> V::Floats {
-    let scale = scales.scales[block * parts::<F>() + part];
     // SAFETY: as the caller says.
     unsafe {
         let floats = integers.to_floats();
-        if part == 0 { floats.mul(scale) } else { floats.mul_add(scale, products) }
+        if part.is_multiple_of(parts::<F>()) { floats.mul(scale) } else { floats.mul_add(scale, products) }
     }
 }
 
-/// The sum of all blocks so far, with the products of `block`.
+/// What minima of the blocks so far take off, with those of `block`.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn add<V: Vector, F: Quants>(
+unsafe fn add_minimum<V: Vector>(
     scales: &Scales<V>,
-    block: usize,
     x: &Chunk,
-    products: V::Floats,
+    block: usize,
+    minimum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe { scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minimum) }
+}
+
+/// The sum of all chunks so far, with one whose scales are nested.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_whole<V: Vector, F: Quants>(
+    scales: &Scales<V>,
+    total: V::Floats,
+    minimum: V::Floats,
     sum: V::Floats,
 ) -> V::Floats {
     // SAFETY: as the caller says.
     unsafe {
-        let sum = products.mul_add(V::Floats::splat(x.scales[block]), sum);
-        if F::MINIMA { scales.minima[block].mul_sub_from(V::Floats::splat(x.sums[block]), sum) } else { sum }
+        let sum = total.mul_add(scales.whole, sum);
+        if F::MINIMA { minimum.mul_sub_from(scales.whole_minimum, sum) } else { sum }
     }
 }
 
@@ -408,7 +498,7 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
             }
             for token in 0..T {
                 for tile in 0..TILES {
-                    sums[token][tile] = V::end(sums[token][tile], partial[token][tile]);
+                    sums[token][tile] = V::end(sums[token][tile], partial[token][tile], V::splat(ONES));
                 }
             }
         }
@@ -452,45 +542,153 @@ unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(partial: V, weights:
     }
 }
 
-/// Keeps quants in a tile.
-struct Store<'a, V>(&'a mut [V; CHUNK / 4]);
-
-impl<V: Vector> Take<V> for Store<'_, V> {
+impl<V: Vector> Take<V> for Tile<V> {
     #[inline(always)]
-    unsafe fn take(&mut self, unit: usize, quants: [V; 4]) {
-        self.0[4 * unit..4 * unit + 4].copy_from_slice(&quants);
+    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
+        self.scales.parts[part] = scale;
+    }
+    #[inline(always)]
+    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
+        // SAFETY: as the caller says.
+        unsafe { self.scales.integer(part, lanes, byte, lift) }
+    }
+    #[inline(always)]
+    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
+        // SAFETY: as the caller says.
+        self.scales.minima[block] = unsafe { lanes.unsigned_byte(byte) };
+    }
+    #[inline(always)]
+    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
+        (self.scales.whole, self.scales.whole_minimum) = (scale, minimum);
+    }
+    #[inline(always)]
+    unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {
+        self.quants[4 * unit..4 * unit + 4].copy_from_slice(&quants);
     }
 }
 
-/// Multiplies quants at once, for one token.
-struct Dot<'a, V, F> {
+/// Multiplies quants at once, for one token. Where blocks come in their order they are summed up as they end, and what was kept of
+/// one is not needed for those after the next.
+struct Dot<'a, V: Vector, F> {
     x: &'a Chunk,
-    /// Of every part of the chunk.
+    scales: Scales<V>,
+    /// Integer scales, if `end` multiplies with them.
+    factors: [V; CHUNK / BLOCK],
+    /// Of parts.
     sums: [V; CHUNK / BLOCK * 2],
+    /// Of blocks of which one unit of two was multiplied, where partial sums hold both.
+    partials: [V; CHUNK / BLOCK],
+    /// Of the blocks that were added.
+    total: V::Floats,
     format: PhantomData<F>,
+}
+
+impl<V: Vector, F: Quants> Dot<'_, V, F> {
+    /// Where something of part `part` of the chunk is kept.
+    #[inline(always)]
+    const fn slot(part: usize) -> usize {
+        if F::ORDERED { part % 2 } else { part }
+    }
+
+    /// Add a block whose quants are all multiplied.
+    ///
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    unsafe fn add_block(&mut self, block: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut product = V::Floats::splat(0.0);
+            for part in 0..parts::<F>() {
+                let part = block * parts::<F>() + part;
+                let sum = self.sums[Self::slot(part)];
+                product = if scaled::<V, F>() {
+                    sum.to_floats()
+                } else {
+                    let kept = if F::NESTED { part } else { Self::slot(part) };
+                    scale::<V, F>(part, sum, self.scales.parts[kept], product)
+                };
+            }
+            self.total = product.mul_add(V::Floats::splat(self.x.scales[block]), self.total);
+        }
+    }
 }
 
 impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
     #[inline(always)]
-    unsafe fn take(&mut self, unit: usize, quants: [V; 4]) {
-        let sum = &mut self.sums[unit * parts::<F>() / 2];
+    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
+        self.scales.parts[if F::NESTED { part } else { Self::slot(part) }] = scale;
+    }
+    #[inline(always)]
+    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
         // SAFETY: as the caller says.
         unsafe {
-            for first in 0..4 / run::<V, F>(4) {
-                let first = first * run::<V, F>(4);
-                let mut partial = V::begin(*sum);
-                for i in (0..run::<V, F>(4)).step_by(V::STEPS) {
-                    let i = first + i;
-                    let x = broadcast::<V>(self.x, 4 * unit + i);
-                    partial = multiply::<V, F, 0>(partial, quants[i], x);
-                    if V::STEPS == 4 {
-                        partial = multiply::<V, F, 1>(partial, quants[i + 1], x);
-                        partial = multiply::<V, F, 2>(partial, quants[i + 2], x);
-                        partial = multiply::<V, F, 3>(partial, quants[i + 3], x);
-                    }
-                }
-                *sum = V::end(*sum, partial);
+            if scaled::<V, F>() {
+                self.factors[part] = lanes.factor(byte);
+            } else {
+                self.scales.integer(part, lanes, byte, lift);
             }
         }
     }
+    #[inline(always)]
+    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
+        // SAFETY: as the caller says.
+        self.scales.minima[block] = unsafe { lanes.unsigned_byte(byte) };
+    }
+    #[inline(always)]
+    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
+        (self.scales.whole, self.scales.whole_minimum) = (scale, minimum);
+    }
+    #[inline(always)]
+    unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {
+        let part = unit * parts::<F>() / 2;
+        let steps = BLOCK / 4 / parts::<F>();
+        let (begins, ends) = (F::HALVES || unit.is_multiple_of(2), !unit.is_multiple_of(2));
+        // SAFETY: as the caller says.
+        unsafe {
+            let factor = if scaled::<V, F>() { self.factors[part] } else { V::splat(ONES) };
+            let slot = Self::slot(part);
+            let mut sum = if begins { start::<V, F>(self.x, part) } else { self.sums[slot] };
+            if run::<V, F>(steps) == 8 {
+                let partial = if begins { V::begin(sum) } else { self.partials[slot] };
+                let partial = multiply_unit::<V, F>(partial, 4 * unit, &quants, self.x);
+                self.partials[slot] = partial;
+                if ends {
+                    sum = V::end(sum, partial, factor);
+                }
+            } else {
+                for first in 0..4 / run::<V, F>(4) {
+                    let first = first * run::<V, F>(4);
+                    let run = &quants[first..first + run::<V, F>(4)];
+                    let partial = multiply_unit::<V, F>(V::begin(sum), 4 * unit + first, run, self.x);
+                    sum = V::end(sum, partial, factor);
+                }
+            }
+            self.sums[slot] = sum;
+            if F::ORDERED && ends {
+                self.add_block(unit / 2);
+            }
+        }
+    }
+}
+
+/// `partial` and the products of `quants` with the activations from step `first` on.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply_unit<V: Vector, F: Quants>(mut partial: V, first: usize, quants: &[V], x: &Chunk) -> V {
+    for step in (0..quants.len()).step_by(V::STEPS) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let x = broadcast::<V>(x, first + step);
+            partial = multiply::<V, F, 0>(partial, quants[step], x);
+            if V::STEPS == 4 {
+                partial = multiply::<V, F, 1>(partial, quants[step + 1], x);
+                partial = multiply::<V, F, 2>(partial, quants[step + 2], x);
+                partial = multiply::<V, F, 3>(partial, quants[step + 3], x);
+            }
+        }
+    }
+    partial
 }

@@ -41,6 +41,8 @@ pub(in super::super) trait Vector: Copy {
     const WHOLE_BYTES: bool;
     /// The largest sum of two products that partial sums hold.
     const LARGEST_PAIR: i32;
+    /// Whether [`Self::end`] multiplies with a factor, which is for nothing where partial sums have 16 bits.
+    const FACTORS: bool = false;
 
     /// All lanes `value`.
     unsafe fn splat(value: i32) -> Self;
@@ -68,6 +70,11 @@ pub(in super::super) trait Vector: Copy {
     }
     /// The unsigned byte `index` of each lane.
     unsafe fn unsigned_byte(self, index: usize) -> Self::Floats;
+    /// The unsigned byte `index` of each lane, for [`Self::end`].
+    #[inline(always)]
+    unsafe fn factor(self, _index: usize) -> Self {
+        self
+    }
     /// The signed byte `index` of each lane.
     #[inline(always)]
     unsafe fn signed_byte(self, index: usize) -> Self::Floats {
@@ -98,9 +105,9 @@ pub(in super::super) trait Vector: Copy {
         weights: Self,
         x: Self::Broadcast,
     ) -> Self;
-    /// `sum` and what was multiplied since [`Self::begin`].
+    /// `sum` and what was multiplied since [`Self::begin`], times `factor` if there are [`Self::FACTORS`].
     #[inline(always)]
-    unsafe fn end(_sum: Self, partial: Self) -> Self {
+    unsafe fn end(_sum: Self, partial: Self, _factor: Self) -> Self {
         partial
     }
 }

@@ -45,6 +45,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     /// `vpmaddubsw` adds pairs of products in 16 bits, saturating. Bytes with 128 added do not fit (`2 * 255 * 127`), signed ones do
     /// (`2 * 128 * 127`): their sign moves to the activations, which are never -128.
     const LARGEST_PAIR: i32 = if VNNI { i32::MAX } else { i16::MAX as i32 };
+    const FACTORS: bool = !VNNI;
 
     #[inline(always)]
     unsafe fn splat(value: i32) -> Self {
@@ -104,6 +105,18 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
             let bytes = _mm256_add_epi32(_mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12), first);
             Self(_mm256_shuffle_epi8(self.0, bytes)).to_floats()
         }
+    }
+
+    #[inline(always)]
+    unsafe fn factor(self, index: usize) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            // In both halves of a lane, the first byte is that byte and the other is none.
+            let first = _mm256_set1_epi32(0x8000_8000_u32 as i32 + 0x0001_0001 * index as i32);
+            let lanes = _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12);
+            let bytes = _mm256_add_epi32(first, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(0x0001_0001)));
+            _mm256_shuffle_epi8(self.0, bytes)
+        })
     }
 
     #[inline(always)]
@@ -175,13 +188,13 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
+    unsafe fn end(sum: Self, partial: Self, factor: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
             if VNNI {
                 return partial;
             }
-            _mm256_add_epi32(sum.0, _mm256_madd_epi16(partial.0, _mm256_set1_epi16(1)))
+            _mm256_add_epi32(sum.0, _mm256_madd_epi16(partial.0, factor.0))
         })
     }
 }
