@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::tiles::entries::entries;
+use super::tiles::entries::{compiled, entries};
 use super::tiles::rows::Rows;
 use super::tiles::vector::{Floats, Vector};
 use super::{Isa, Kernels};
@@ -20,15 +20,17 @@ pub(super) fn plug(kernels: &mut Kernels) {
 
 mod neon {
     //! NEON alone, which all of aarch64 has.
-    use super::{Neon, entries};
+    use super::{Neon, compiled, entries};
 
+    compiled!(Neon<false>, Neon<false>, "neon");
     entries!(Neon<false>, "neon");
 }
 
 mod dotprod {
     //! The same with the dot products of bytes.
-    use super::{Neon, entries};
+    use super::{Neon, compiled, entries};
 
+    compiled!(Neon<true>, Neon<true>, "neon,dotprod");
     entries!(Neon<true>, "neon,dotprod");
 }
 

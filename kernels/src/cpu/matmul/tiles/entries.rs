@@ -9,8 +9,11 @@ use super::vector::Vector;
 use super::{Sums, TILES, Tile, floats};
 
 /// The parts of the algorithms that are functions of their own, compiled with the instructions of the vector: as parts of one large
-/// function their loops are unrolled too far, and sums do not stay in registers. `entries!` makes them of the generic functions.
+/// function their loops are unrolled too far, and sums do not stay in registers. `compiled!` makes them of the generic functions.
 pub(in super::super) trait Compiled: Vector {
+    /// The vector for one token, where memory is slower than a shorter one.
+    type One: Compiled;
+
     /// See [`tiles::unpack`](super::unpack()).
     unsafe fn unpack<F: Quants>(rows: &Rows, offset: usize, blocks: usize, tile: &mut Tile<Self>);
     /// See [`tiles::accumulate`](super::accumulate).
@@ -37,9 +40,9 @@ pub(in super::super) trait Compiled: Vector {
     );
 }
 
-/// All functions for vectors `$vector`, compiled with `$features`, and `plug`, which fills the slots of a table with them.
-macro_rules! entries {
-    ($vector:ty, $features:literal) => {
+/// Compile the functions of `$vector` with `$features`, which `$one` has too, its vector for one token.
+macro_rules! compiled {
+    ($vector:ty, $one:ty, $features:literal) => {
         const _: () = {
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
@@ -48,6 +51,8 @@ macro_rules! entries {
             };
 
             impl Compiled for $vector {
+                type One = $one;
+
                 #[inline]
                 #[target_feature(enable = $features)]
                 unsafe fn unpack<F: Quants>(
@@ -100,7 +105,13 @@ macro_rules! entries {
                 }
             }
         };
+    };
+}
+pub(in super::super) use compiled;
 
+/// `plug`, which fills the slots of a table with functions for vectors `$vector`, compiled with `$features`.
+macro_rules! entries {
+    ($vector:ty, $features:literal) => {
         /// Overwrite all slots of `kernels`, whose instruction set has these features.
         pub(in $crate::cpu::matmul) fn plug(kernels: &mut $crate::cpu::matmul::Kernels) {
             use $crate::cpu::matmul::tiles::{floats, unpack};
@@ -131,13 +142,21 @@ macro_rules! entries {
         unsafe fn multiply_floats<F: $crate::cpu::matmul::tiles::floats::Format>(
             product: &$crate::cpu::matmul::Product<'_>,
         ) {
-            use $crate::cpu::matmul::tiles::{floats, vector::Vector};
+            use $crate::cpu::matmul::tiles::{entries::Compiled, floats, vector::Vector};
+            type One = <$vector as Compiled>::One;
+            const PARTS_OF_ONE: usize = floats::LANES / One::LANES;
+            const STREAMS: usize = One::FLOAT_STREAMS;
             const PARTS: usize = floats::LANES / <$vector>::LANES;
-            const STREAMS: usize = <$vector>::FLOAT_STREAMS;
             const ROWS: usize = <$vector>::FLOAT_ROWS;
             const TOKENS: usize = <$vector>::FLOAT_TOKENS;
             // SAFETY: the same contract.
-            unsafe { floats::multiply::<$vector, F, PARTS, STREAMS, ROWS, TOKENS>(product) }
+            unsafe {
+                if product.tokens == 1 {
+                    floats::multiply_one::<One, F, PARTS_OF_ONE, STREAMS>(product)
+                } else {
+                    floats::multiply_many::<$vector, F, PARTS, ROWS, TOKENS>(product)
+                }
+            }
         }
 
         /// As the portable one, compiled for these instructions.

@@ -24,37 +24,52 @@ pub(in super::super) trait Format {
     unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats;
 }
 
-/// With `PARTS` vectors for every [`LANES`] columns, and `STREAMS` rows at once for one token, or `ROWS` rows and `TOKENS` tokens at once.
+/// With one token, and `PARTS` vectors for every [`LANES`] columns of `STREAMS` rows at once.
 ///
 /// # Safety
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, inlined where the instructions of `V` are enabled.
 #[inline(always)]
-pub(in super::super) unsafe fn multiply<
+pub(in super::super) unsafe fn multiply_one<
     V: Compiled,
     F: Format,
     const PARTS: usize,
     const STREAMS: usize,
+>(
+    product: &Product<'_>,
+) {
+    let rows = product.rows.clone();
+    // SAFETY: of every tile, at least the first row is in `rows`.
+    unsafe {
+        if V::APART {
+            let apart = rows.len().div_ceil(STREAMS);
+            for row in rows.start..rows.start + apart {
+                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
+            }
+        } else {
+            for row in rows.step_by(STREAMS) {
+                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 1, 0);
+            }
+        }
+    }
+}
+
+/// With `PARTS` vectors for every [`LANES`] columns of `ROWS` rows and `TOKENS` tokens at once.
+///
+/// # Safety
+/// As [`multiply_one`].
+#[inline(always)]
+pub(in super::super) unsafe fn multiply_many<
+    V: Compiled,
+    F: Format,
+    const PARTS: usize,
     const ROWS: usize,
     const TOKENS: usize,
 >(
     product: &Product<'_>,
 ) {
     let rows = product.rows.clone();
-    // SAFETY: of every tile, at least the first row is in `rows`, and there are as many tokens as said.
+    // SAFETY: of every tile, the first row is in `rows`, and there are as many tokens as said.
     unsafe {
-        if product.tokens == 1 {
-            if V::APART {
-                let apart = rows.len().div_ceil(STREAMS);
-                for row in rows.start..rows.start + apart {
-                    V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
-                }
-            } else {
-                for row in rows.step_by(STREAMS) {
-                    V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 1, 0);
-                }
-            }
-            return;
-        }
         // As many tokens as stay in the L2 cache while all rows pass by.
         let most = (NEAR / (4 * product.columns)).max(1).next_multiple_of(TOKENS);
         for start in (0..product.tokens).step_by(most) {

@@ -97,7 +97,7 @@ impl<V: Vector> Scales<V> {
 pub(super) unsafe fn multiply_quants<V: Compiled, F: Quants>(product: &Product<'_>) {
     // SAFETY: the same contract.
     unsafe {
-        if product.tokens == 1 { multiply_one::<V, F>(product) } else { multiply_many::<V, F>(product) }
+        if product.tokens == 1 { multiply_one::<V::One, F>(product) } else { multiply_many::<V, F>(product) }
     }
 }
 

@@ -1,31 +1,42 @@
-//! AVX2 with FMA and F16C, and AVX-VNNI where there is that too.
+//! Vectors of 256 bits: AVX2 with FMA and F16C, and the dot products of AVX-VNNI or AVX-512 where there are those too.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
 use std::arch::x86_64::*;
 
-use super::super::tiles::entries::entries;
+use super::super::tiles::entries::{compiled, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
 
-entries!(Avx2<false>, "avx2,fma,f16c");
+compiled!(Avx2<NONE>, Avx2<NONE>, "avx2,fma,f16c");
+entries!(Avx2<NONE>, "avx2,fma,f16c");
 
 pub(super) mod vnni {
     //! The same with AVX-VNNI.
-    use super::{Avx2, entries};
+    use super::{AVX_VNNI, Avx2, compiled, entries};
 
-    entries!(Avx2<true>, "avx2,fma,f16c,avxvnni");
+    compiled!(Avx2<AVX_VNNI>, Avx2<AVX_VNNI>, "avx2,fma,f16c,avxvnni");
+    entries!(Avx2<AVX_VNNI>, "avx2,fma,f16c,avxvnni");
 }
 
-/// Eight lanes, multiplied by `vpdpbusd` if `VNNI`.
+compiled!(Avx2<AVX512_VNNI>, Avx2<AVX512_VNNI>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
+
+/// Which `vpdpbusd` multiplies: none, that of AVX-VNNI, or that of AVX-512.
+const NONE: u8 = 0;
+/// See [`NONE`].
+const AVX_VNNI: u8 = 1;
+/// See [`NONE`].
+pub(super) const AVX512_VNNI: u8 = 2;
+
+/// Eight lanes.
 #[derive(Clone, Copy)]
-struct Avx2<const VNNI: bool>(__m256i);
+pub(super) struct Avx2<const VNNI: u8>(__m256i);
 
 /// Eight f32.
 #[derive(Clone, Copy)]
-struct Eight(__m256);
+pub(super) struct Eight(__m256);
 
 // SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
-impl<const VNNI: bool> Vector for Avx2<VNNI> {
+impl<const VNNI: u8> Vector for Avx2<VNNI> {
     type Floats = Eight;
     type Loaded = [[Self; 4]; 1];
     type Broadcast = Self;
@@ -41,11 +52,11 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     const FLOAT_ROWS: usize = 3;
     const FLOAT_TOKENS: usize = 2;
 
-    const WHOLE_BYTES: bool = VNNI;
+    const WHOLE_BYTES: bool = VNNI != NONE;
     /// `vpmaddubsw` adds pairs of products in 16 bits, saturating. Bytes with 128 added do not fit (`2 * 255 * 127`), signed ones do
     /// (`2 * 128 * 127`): their sign moves to the activations, which are never -128.
-    const LARGEST_PAIR: i32 = if VNNI { i32::MAX } else { i16::MAX as i32 };
-    const FACTORS: bool = !VNNI;
+    const LARGEST_PAIR: i32 = if VNNI != NONE { i32::MAX } else { i16::MAX as i32 };
+    const FACTORS: bool = VNNI == NONE;
 
     #[inline(always)]
     unsafe fn splat(value: i32) -> Self {
@@ -165,7 +176,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     #[inline(always)]
     unsafe fn begin(sum: Self) -> Self {
         // SAFETY: see above the impl.
-        if VNNI { sum } else { unsafe { Self::splat(0) } }
+        if VNNI != NONE { sum } else { unsafe { Self::splat(0) } }
     }
     #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> Self {
@@ -176,8 +187,10 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
-            if VNNI {
-                return Self(_mm256_dpbusd_avx_epi32(partial.0, weights.0, x.0));
+            match VNNI {
+                AVX_VNNI => return Self(_mm256_dpbusd_avx_epi32(partial.0, weights.0, x.0)),
+                AVX512_VNNI => return Self(_mm256_dpbusd_epi32(partial.0, weights.0, x.0)),
+                _ => {}
             }
             let pairs = if SIGNED {
                 _mm256_maddubs_epi16(_mm256_abs_epi8(weights.0), _mm256_sign_epi8(x.0, weights.0))
@@ -191,7 +204,7 @@ impl<const VNNI: bool> Vector for Avx2<VNNI> {
     unsafe fn end(sum: Self, partial: Self, factor: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
-            if VNNI {
+            if VNNI != NONE {
                 return partial;
             }
             _mm256_add_epi32(sum.0, _mm256_madd_epi16(partial.0, factor.0))

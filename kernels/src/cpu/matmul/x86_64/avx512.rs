@@ -3,10 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use super::super::tiles::entries::entries;
+use super::super::tiles::entries::{compiled, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
+use super::avx2::{AVX512_VNNI, Avx2};
 
+compiled!(Avx512, Avx2<AVX512_VNNI>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 entries!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
 /// Sixteen lanes.
