@@ -261,6 +261,14 @@ fn a_model_that_does_not_fit_is_read_again_and_again_and_says_the_same() {
 }
 
 #[test]
+fn a_plugin_has_no_64_bit_memory_and_says_so() {
+    let (mut store, plugin) = instance(&[("WASM_CHORD_FAR_MEMORY", "1")]);
+    let opened = plugin.wasm_chord_inference_files().call_open(&mut store, "/model/default.gguf");
+    let why = opened.expect("it runs").expect_err("there is no such memory");
+    assert!(why.contains("64-bit memory") && why.contains("WASM_CHORD_FAR_MEMORY"), "{why}");
+}
+
+#[test]
 fn a_variable_names_the_model_for_hosts_that_know_generation_only() {
     let file = &golden_files(|format| format == "F32")[0];
     let path = format!("/golden/{}", name(file));

@@ -5,8 +5,9 @@
 #[path = "../xtask/src/dist.rs"]
 mod dist;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
@@ -95,6 +96,35 @@ fn a_conversation_goes_on_line_by_line() {
     };
     assert_eq!(answers.lines().next().map(|line| line.to_owned() + "\n"), Some(recorded(questions[0])));
     assert_eq!(answers.lines().count(), 2, "{answers}");
+}
+
+#[test]
+fn what_has_no_room_in_32_bits_stays_in_a_64_bit_memory() {
+    let Some((wasmtime, component)) = STOCK.as_ref() else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("far");
+    std::fs::create_dir_all(&folder).expect("it can be made");
+    let model = folder.join("model.gguf");
+    std::fs::copy(workspace().join("host/model/default.gguf"), &model).expect("it can be copied");
+
+    // As in tests/portable.rs, weights do not fit into these 20 MiB. Those that do not all fit into the other 16.
+    let mut command = Command::new(wasmtime);
+    command.current_dir(&folder).args(["run", "--allow-precompiled", "--dir", "."]);
+    command.args(["--env", "WASM_CHORD_MEMORY=20", "--env", "WASM_CHORD_FAR_MEMORY=16"]).arg(component);
+    command.args(["chat", "-m", "model.gguf", "-c", "512", "-n", "32"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it can be started");
+    let (mut input, output) = (child.stdin.take().expect("it is piped"), child.stdout.take());
+    let mut answers = BufReader::new(output.expect("it is piped")).lines();
+    let mut ask = |question| {
+        writeln!(input, "{question}").expect("it listens");
+        answers.next().expect("there is an answer").expect("it is text")
+    };
+    let question = "What is 7 + 5?";
+    assert_eq!(ask(question) + "\n", recorded(question));
+    // From here on there is no file to read.
+    File::create(&model).expect("it can be shortened");
+    assert!(!ask("What is the plural of mouse?").is_empty());
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! The interface `files`, and the files of a model side by side: in WASI's file system, or in the memory of whoever provided them.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasm_chord_kernels::{Bytes, Source};
 use wasm_chord_space::Space;
 
 use crate::bindings::exports::wasm_chord::inference::files::Guest;
+use crate::far::{Far, Stored};
 use crate::{Component, PORTABLE};
 
 /// The files of one model.
@@ -68,17 +71,46 @@ fn open(path: &Path) -> Result<(u64, Storage), String> {
     if !metadata.is_file() {
         return Err(format!("{name} cannot be opened: it is not a file"));
     }
-    Ok((metadata.len(), Storage::Opened(Arc::new(OpenFile { name, file }))))
+    let far = PORTABLE.with(|portable| portable.far.clone())?;
+    Ok((metadata.len(), Storage::Opened(Arc::new(OpenFile { name, file, far, ranges: Mutex::default() }))))
 }
 
-/// A file that parts are read of.
+/// A file that parts are read of. What is read a second time goes to the far memory, if there is one with room for it: it is weights
+/// that are needed in every step, and did not stay.
 pub(crate) struct OpenFile {
     name: String,
     file: File,
+    far: Option<Arc<Far>>,
+    /// What was read, by offset and length, and where it is in the far memory.
+    ranges: Mutex<HashMap<(u64, usize), Option<Stored>>>,
 }
 
 impl Source for OpenFile {
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), String> {
+        let Some(far) = &self.far else { return self.read_file(offset, out) };
+        let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        match ranges.entry((offset, out.len())) {
+            Entry::Vacant(range) => {
+                range.insert(None);
+                self.read_file(offset, out)
+            }
+            Entry::Occupied(mut range) => match range.get_mut() {
+                Some(stored) => {
+                    stored.load(out);
+                    Ok(())
+                }
+                stored => {
+                    self.read_file(offset, out)?;
+                    *stored = far.store(out);
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+impl OpenFile {
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> Result<(), String> {
         let mut file = &self.file;
         let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
         read.map_err(|error| match error.kind() {

@@ -10,7 +10,7 @@ use std::{env, fs};
 use anyhow::{Context, Result, ensure};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, LibraryInfo};
 
 #[path = "../../../host/describe.rs"]
 mod describe;
@@ -24,26 +24,41 @@ fn main() -> Result<()> {
     let dist = workspace.join("target/dist");
     let build = Build { workspace, target: dist.join("build") };
 
-    // The guest imports nothing but the contract, so it is made a component here; the linker of WASI makes the others.
     let guest = build.packages(&["wasm-chord-guest"], "wasm32-unknown-unknown", "")?;
-    let mut guest =
-        ComponentEncoder::default().validate(true).module(&guest("wasm_chord_guest.wasm")?)?.encode()?;
+    let mut guest = component(&guest("wasm_chord_guest.wasm")?, None)?;
     describe(&mut guest, describe::GUEST, &version);
-    let flags = "-Ctarget-feature=+simd128,+relaxed-simd";
+    // The linker of WASI would make components of the others, but knows no module beside theirs.
+    let flags = "-Ctarget-feature=+simd128,+relaxed-simd -Clink-arg=--skip-wit-component";
     let built = build.packages(&["wasm-chord-portable", "wasm-chord"], "wasm32-wasip2", flags)?;
-    let (portable, program) = (built("wasm_chord_portable.wasm")?, built("wasm-chord.wasm")?);
+    let portable = |far: &str| {
+        let far = wat::parse_file(workspace.join("kernels/portable/far").join(far))?;
+        component(&built("wasm_chord_portable.wasm")?, Some(&far))
+    };
+    let program = component(&built("wasm-chord.wasm")?, None)?;
 
+    // A plugin is for hosts of all kinds. Node 20 knows neither 64-bit addresses nor a second memory.
     let mut composition = Composition::default();
-    composition.model(&guest, &portable)?;
+    composition.model(&guest, &portable("none.wat")?)?;
     let mut plugin = composition.encode()?;
     describe(&mut plugin, "Language models in a sandbox, for any host with WASI", &version);
     write(&dist.join("wasm-chord-plugin.wasm"), &plugin)?;
 
     let mut composition = Composition::default();
-    composition.program(&guest, &portable, &program)?;
+    composition.program(&guest, &portable("memory64.wat")?, &program)?;
     let mut program = composition.encode()?;
     describe(&mut program, "The program wasm-chord, for any host with WASI", &version);
     write(&dist.join("wasm-chord.wasm"), &program)
+}
+
+/// A module as a component; `far` is what it imports under that name, a module on the memory of the first.
+fn component(module: &[u8], far: Option<&[u8]>) -> Result<Vec<u8>> {
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).merge_imports_based_on_semver(true).module(module)?;
+    if let Some(far) = far {
+        // What the encoder calls an adapter may have no memory of its own; a library may.
+        encoder.library("far", far, LibraryInfo { arguments: Vec::new() })?;
+    }
+    encoder.encode()
 }
 
 fn write(path: &Path, component: &[u8]) -> Result<()> {
