@@ -179,7 +179,8 @@ fn a_composed_component_needs_wasi_only() {
     let (bytes, _) = composed();
     let (imports, exports) = surface(bytes);
     assert!(imports.iter().all(|import| import.starts_with("wasi:")), "{imports:?}");
-    assert_eq!(exports, ["files", "generation"].map(|name| format!("wasm-chord:inference/{name}@0.1.0")));
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(exports, ["files", "generation"].map(|name| format!("wasm-chord:inference/{name}@{version}")));
     assert!(bytes.len() < 6_000_000, "{} bytes", bytes.len());
 }
 
