@@ -343,6 +343,9 @@ pub(super) unsafe fn accumulate_one<V: Vector, F: Quants>(
         let (scales, sums, partials) = (Scales::zero(), [zero; _], [zero; _]);
         let factors = [zero; _];
         let mut dot = Dot::<V, F> { x, scales, factors, sums, partials, total, format: PhantomData };
+        if V::APART {
+            rows.prefetch_lanes::<V>(offset, F::BYTES);
+        }
         F::unpack(rows, offset, blocks, &mut dot);
         if !F::ORDERED {
             for block in 0..CHUNK / BLOCK {

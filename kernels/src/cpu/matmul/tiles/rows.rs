@@ -7,6 +7,10 @@ use super::super::Product;
 use super::TILES;
 use super::vector::Vector;
 
+/// How far ahead a row is brought near: six lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
+/// leave room for others in the L1 cache.
+const NEXT: usize = 384;
+
 /// As many rows of a weight as a vector has lanes, at equal distances. Some may be computed for nothing.
 pub(in super::super) struct Rows {
     /// Number of the first row, and where it starts.
@@ -68,6 +72,21 @@ impl Rows {
         for four in (0..V::LANES).step_by(4) {
             let ahead = self.row(four, 4 * offset).wrapping_add(self.ahead);
             for line in (0..4 * bytes).step_by(64) {
+                // SAFETY: as the caller says.
+                unsafe { V::prefetch(ahead.wrapping_add(line)) };
+            }
+        }
+    }
+
+    /// Bring near what follows in every row, by as many bytes as are read of them.
+    ///
+    /// # Safety
+    /// As [`Self::prefetch`].
+    #[inline(always)]
+    pub(super) unsafe fn prefetch_lanes<V: Vector>(&self, offset: usize, bytes: usize) {
+        for lane in 0..V::LANES {
+            let ahead = self.row(lane, offset + NEXT);
+            for line in (0..bytes).step_by(64) {
                 // SAFETY: as the caller says.
                 unsafe { V::prefetch(ahead.wrapping_add(line)) };
             }

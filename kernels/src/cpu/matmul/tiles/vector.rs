@@ -26,8 +26,8 @@ pub(in super::super) trait Vector: Copy {
     const TOKENS: usize;
     /// The same where scales are of 16 columns, whose products take registers too.
     const TOKENS_OF_HALVES: usize;
-    /// Whether the rows of a tile lie far apart with one token, so that every lane reads a stream of its own and the hardware alone
-    /// runs ahead of it. If not, they lie behind each other, and [`Self::load_16`] and [`Self::load`] bring the next rows near.
+    /// Whether the rows of a tile lie far apart with one token, so that every lane reads a stream of its own. If not, they lie behind
+    /// each other, and [`Self::load_16`] and [`Self::load`] bring the next rows near.
     const APART: bool;
     /// With floats and one token, rows at once: so many streams from memory.
     const FLOAT_STREAMS: usize;
