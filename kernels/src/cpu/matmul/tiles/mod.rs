@@ -18,6 +18,7 @@ pub(super) mod unpack;
 pub(super) mod vector;
 
 use std::array;
+use std::hint::black_box;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -453,12 +454,11 @@ unsafe fn add_whole<V: Vector, F: Quants>(
 /// The quants of [`Vector::STEPS`] steps, from `step` on.
 ///
 /// # Safety
-/// The instructions of `V` are enabled.
+/// A chunk has these steps, and the instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
-    let quants = &x.quants[4 * step..4 * (step + V::STEPS)];
     // SAFETY: as the caller says.
-    unsafe { V::broadcast(quants.as_ptr()) }
+    unsafe { V::broadcast(x.quants.as_ptr().add(4 * step)) }
 }
 
 /// Integer sums of part `part` of a chunk, for each token and tile.
@@ -486,17 +486,19 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
                     partial[token][tile] = V::begin(sums[token][tile]);
                 }
             }
-            for step in (0..run::<V, F>(steps)).step_by(V::STEPS) {
-                let step = first + step;
-                let mut quants = [broadcast::<V>(x[0], step); T];
-                for token in 1..T {
-                    quants[token] = broadcast::<V>(x[token], step);
+            let run = run::<V, F>(steps);
+            if run < 8 || V::LARGEST_PAIR == i32::MAX {
+                for step in (0..run).step_by(V::STEPS) {
+                    multiply_steps::<V, F, T>(&mut partial, tiles, first + step, x);
                 }
-                multiply_step::<V, F, T, 0>(&mut partial, tiles, step, quants);
-                if V::STEPS == 4 {
-                    multiply_step::<V, F, T, 1>(&mut partial, tiles, step, quants);
-                    multiply_step::<V, F, T, 2>(&mut partial, tiles, step, quants);
-                    multiply_step::<V, F, T, 3>(&mut partial, tiles, step, quants);
+            } else {
+                // All steps in a row, the compiler would take token by token, with weights on the stack.
+                let end = first + black_box(run);
+                let mut step = first;
+                while step < end {
+                    multiply_steps::<V, F, T>(&mut partial, tiles, step, x);
+                    multiply_steps::<V, F, T>(&mut partial, tiles, step + 1, x);
+                    step += 2;
                 }
             }
             for token in 0..T {
@@ -509,10 +511,36 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
     }
 }
 
+/// Add to `partial` the products of as many steps as a broadcast has, from `step` on.
+///
+/// # Safety
+/// As [`multiply_step`].
+#[inline(always)]
+unsafe fn multiply_steps<V: Vector, F: Quants, const T: usize>(
+    partial: &mut [[V; TILES]; T],
+    tiles: &[Tile<V>; TILES],
+    step: usize,
+    x: [&Chunk; T],
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut quants = [broadcast::<V>(x[0], step); T];
+        for token in 1..T {
+            quants[token] = broadcast::<V>(x[token], step);
+        }
+        multiply_step::<V, F, T, 0>(partial, tiles, step, quants);
+        if V::STEPS == 4 {
+            multiply_step::<V, F, T, 1>(partial, tiles, step, quants);
+            multiply_step::<V, F, T, 2>(partial, tiles, step, quants);
+            multiply_step::<V, F, T, 3>(partial, tiles, step, quants);
+        }
+    }
+}
+
 /// Add to `partial` the products of step `STEP` of `x`, whose first one is `step` of the tiles.
 ///
 /// # Safety
-/// The instructions of `V` are enabled.
+/// The tiles have that step, and the instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>(
     partial: &mut [[V; TILES]; T],
@@ -522,9 +550,12 @@ unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>
 ) {
     for token in 0..T {
         for tile in 0..TILES {
-            let (partial, weights) = (&mut partial[token][tile], tiles[tile].quants[step + STEP]);
+            let partial = &mut partial[token][tile];
             // SAFETY: as the caller says.
-            *partial = unsafe { multiply::<V, F, STEP>(*partial, weights, x[token]) };
+            unsafe {
+                let weights = *tiles[tile].quants.get_unchecked(step + STEP);
+                *partial = multiply::<V, F, STEP>(*partial, weights, x[token]);
+            }
         }
     }
 }
