@@ -70,6 +70,7 @@ impl CacheShape {
             .and_then(|layer| layer.checked_mul(self.layers))
             .filter(|&bytes| bytes > 0 && bytes <= isize::MAX as usize)
             .filter(|_| self.positions > 0 && u32::try_from(self.positions).is_ok())
+            .filter(|bytes| bytes.checked_mul(self.pages()).is_some())
             .ok_or_else(|| Error::BadShape(format!("a cache of shape {self:?} is empty or overflows")))
     }
 
