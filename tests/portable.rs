@@ -5,12 +5,13 @@
 #[path = "../xtask/src/dist.rs"]
 mod dist;
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 use wasm_chord_tests::{golden, golden_names, surface, workspace};
 use wasmtime::component::{Component, Linker, ResourceAny};
-use wasmtime::{Engine, Store};
+use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{FsPerms, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use plugin::Plugin;
@@ -39,13 +40,20 @@ impl WasiView for Data {
 /// `wasm-chord-plugin.wasm`, made of the sources as they are now.
 fn composed() -> &'static (Vec<u8>, Component) {
     static COMPOSED: LazyLock<(Vec<u8>, Component)> = LazyLock::new(|| {
-        dist::run().expect("the components can be built");
-        let bytes =
-            std::fs::read(workspace().join("target/dist/wasm-chord-plugin.wasm")).expect("it is there");
+        let bytes = built("wasm-chord-plugin.wasm");
         let component = Component::from_binary(&Engine::default(), &bytes).expect("it is a component");
         (bytes, component)
     });
     &COMPOSED
+}
+
+/// A file of `target/dist`, made of the sources as they are now.
+fn built(file: &str) -> Vec<u8> {
+    static DIST: LazyLock<PathBuf> = LazyLock::new(|| {
+        dist::run().expect("the components can be built");
+        workspace().join("target/dist")
+    });
+    std::fs::read(DIST.join(file)).expect("it is there")
 }
 
 /// A running instance, with a model in it.
@@ -57,7 +65,11 @@ struct Running {
 
 /// An instance that sees the golden models in `/golden`, the default model in `/model`, and these variables.
 fn instance(variables: &[(&str, &str)]) -> (Store<Data>, Plugin) {
-    let (_, component) = composed();
+    instance_of(&composed().1, variables)
+}
+
+/// The same of another component.
+fn instance_of(component: &Component, variables: &[(&str, &str)]) -> (Store<Data>, Plugin) {
     let mut linker: Linker<Data> = Linker::new(component.engine());
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("nothing is linked twice");
     let mut wasi = WasiCtxBuilder::new();
@@ -233,7 +245,18 @@ fn distance(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64> +
 
 #[test]
 fn the_default_model_answers_as_on_the_native_host() {
-    let (mut store, plugin) = instance(&[]);
+    answers_as_on_the_native_host(&composed().1);
+}
+
+#[test]
+fn it_also_does_in_engines_without_relaxed_simd() {
+    let engine = Engine::new(Config::new().wasm_relaxed_simd(false)).expect("it can be configured so");
+    let bytes = built("wasm-chord-plugin-simd128.wasm");
+    answers_as_on_the_native_host(&Component::from_binary(&engine, &bytes).expect("it needs no more"));
+}
+
+fn answers_as_on_the_native_host(component: &Component) {
+    let (mut store, plugin) = instance_of(component, &[]);
     let model = std::fs::read(workspace().join("host/model/default.gguf")).expect("the model is there");
     let provided = plugin.wasm_chord_inference_files().call_provide(&mut store, "default.gguf", &model);
     provided.expect("it runs");

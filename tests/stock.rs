@@ -71,19 +71,34 @@ fn the_default_model_answers_as_on_the_native_host() {
 
 #[test]
 fn a_file_is_continued_as_on_the_native_host() {
-    for file in ["llama-f32.gguf", "qwen2-f32.gguf", "qwen3-f32.gguf"] {
-        let text = "Once upon a time";
-        let flags = ["--no-chat", "--temp", "0", "-n", "24", "--ignore-eos"];
-        let Some(continued) = said(&[&["run", "-m", file, "-p", text], &flags[..]].concat(), "") else {
+    for file in ["llama-f32.gguf", "llama-q4_k.gguf", "qwen2-f32.gguf", "qwen3-f32.gguf"] {
+        let Some(continued) = said(&[&["run", "-m", file], &continuing("24")[..]].concat(), "") else {
             return;
         };
-
-        let model = builder().open(golden(file)).expect("it opens");
-        let stop = Stop { after: Some(24), ignore_end: true, ..Stop::default() };
-        let mut session = model.session(&Sampling::greedy(), &stop).expect("greedy sampling makes sense");
-        session.append(text, false).expect("it can be appended");
-        assert_eq!(continued, session.complete().expect("the steps run") + "\n", "{file}");
+        assert_eq!(continued, native(golden(file), 24), "{file}");
     }
+}
+
+#[test]
+fn an_open_end_is_reached_as_on_the_native_host() {
+    let Some(continued) = said(&[&["run"], &continuing("128")[..]].concat(), "") else { return };
+    assert_eq!(continued, native(workspace().join("host/model/default.gguf"), 128));
+}
+
+/// What is continued, with as many tokens as wanted.
+const TEXT: &str = "Once upon a time";
+
+fn continuing(tokens: &str) -> [&str; 8] {
+    ["-p", TEXT, "--no-chat", "--temp", "0", "--ignore-eos", "-n", tokens]
+}
+
+/// How the native host continues it.
+fn native(file: PathBuf, tokens: u32) -> String {
+    let model = builder().open(file).expect("it opens");
+    let stop = Stop { after: Some(tokens), ignore_end: true, ..Stop::default() };
+    let mut session = model.session(&Sampling::greedy(), &stop).expect("greedy sampling makes sense");
+    session.append(TEXT, false).expect("it can be appended");
+    session.complete().expect("the steps run") + "\n"
 }
 
 #[test]

@@ -411,6 +411,8 @@ mod tests {
         }
     }
 
+    // Where a panic ends the program, no run is left.
+    #[cfg(panic = "unwind")]
     #[test]
     fn a_panic_ends_the_run_and_leaves_the_pool_usable() {
         for threads in [1, 3] {

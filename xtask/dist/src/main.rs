@@ -1,7 +1,7 @@
 //! Builds the components and composes them, for hosts that have WASI and nothing of this project.
 //!
-//! `target/dist/wasm-chord-plugin.wasm` is guest and portable component: a model as a library. `target/dist/wasm-chord.wasm` is the
-//! command line on top of the two, with the default model.
+//! `target/dist/wasm-chord-plugin.wasm` is guest and portable component: a model as a library. `wasm-chord-plugin-simd128.wasm` is the
+//! same for engines without relaxed-simd. `wasm-chord.wasm` is the command line on top of the two, with the default model.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,23 +28,30 @@ fn main() -> Result<()> {
     let mut guest = component(&guest("wasm_chord_guest.wasm")?, None)?;
     describe(&mut guest, describe::GUEST, &version);
     // The linker of WASI would make components of the others, but knows no module beside theirs.
-    let flags = "-Ctarget-feature=+simd128,+relaxed-simd -Clink-arg=--skip-wit-component";
-    let built = build.packages(&["wasm-chord-portable", "wasm-chord"], "wasm32-wasip2", flags)?;
-    let portable = |far: &str| {
+    let flags = "-Clink-arg=--skip-wit-component -Ctarget-feature=+simd128";
+    let built = build.packages(&["wasm-chord-portable"], "wasm32-wasip2", flags)?;
+    let simd128 = built("wasm_chord_portable.wasm")?;
+    let flags = format!("{flags},+relaxed-simd");
+    let built = build.packages(&["wasm-chord-portable", "wasm-chord"], "wasm32-wasip2", &flags)?;
+    let relaxed = built("wasm_chord_portable.wasm")?;
+    let portable = |module: &[u8], far: &str| {
         let far = wat::parse_file(workspace.join("kernels/portable/far").join(far))?;
-        component(&built("wasm_chord_portable.wasm")?, Some(&far))
+        component(module, Some(&far))
     };
     let program = component(&built("wasm-chord.wasm")?, None)?;
 
     // A plugin is for hosts of all kinds. Node 20 knows neither 64-bit addresses nor a second memory.
-    let mut composition = Composition::default();
-    composition.model(&guest, &portable("none.wat")?)?;
-    let mut plugin = composition.encode()?;
-    describe(&mut plugin, "Language models in a sandbox, for any host with WASI", &version);
-    write(&dist.join("wasm-chord-plugin.wasm"), &plugin)?;
+    for (module, name) in [(&relaxed, "wasm-chord-plugin.wasm"), (&simd128, "wasm-chord-plugin-simd128.wasm")]
+    {
+        let mut composition = Composition::default();
+        composition.model(&guest, &portable(module, "none.wat")?)?;
+        let mut plugin = composition.encode()?;
+        describe(&mut plugin, "Language models in a sandbox, for any host with WASI", &version);
+        write(&dist.join(name), &plugin)?;
+    }
 
     let mut composition = Composition::default();
-    composition.program(&guest, &portable("memory64.wat")?, &program)?;
+    composition.program(&guest, &portable(&relaxed, "memory64.wat")?, &program)?;
     let mut program = composition.encode()?;
     describe(&mut program, "The program wasm-chord, for any host with WASI", &version);
     write(&dist.join("wasm-chord.wasm"), &program)

@@ -14,7 +14,7 @@ mod x86_64;
 #[cfg(target_arch = "aarch64")]
 pub(super) use aarch64::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub(super) use wasm32::Simd128;
+pub(super) use wasm32::{Simd128, from_halves, multiply_add};
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86_64::{Avx2, Avx512};
 

@@ -24,27 +24,29 @@ impl Simd128 {
     }
 }
 
+/// `a * b + addend`
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
-fn multiply_add(a: v128, b: v128, addend: v128) -> v128 {
+pub(in crate::cpu) fn multiply_add(a: v128, b: v128, addend: v128) -> v128 {
     f32x4_relaxed_madd(a, b, addend)
 }
 
+/// `a * b + addend`
 #[cfg(not(target_feature = "relaxed-simd"))]
 #[inline(always)]
-fn multiply_add(a: v128, b: v128, addend: v128) -> v128 {
+pub(in crate::cpu) fn multiply_add(a: v128, b: v128, addend: v128) -> v128 {
     f32x4_add(f32x4_mul(a, b), addend)
 }
 
-/// The f32 of half-precision bits in 32-bit lanes.
+/// The f32 of half-precision floats, whose bits are sign-extended in 32-bit lanes.
 #[inline(always)]
-fn from_halves(bits: v128) -> v128 {
-    // As f32, the bits without the sign are 2^112 times too small, which a multiplication puts right for subnormals too.
-    let magnitude = i32x4_shl(v128_and(bits, i32x4_splat(0x7fff)), 13);
-    let sign = i32x4_shl(v128_and(bits, i32x4_splat(0x8000)), 16);
-    let finite = f32x4_mul(magnitude, f32x4_splat(f32::from_bits((112 + 127) << 23)));
-    let special = i32x4_gt(magnitude, i32x4_splat((0x7c00 << 13) - 1));
-    v128_or(v128_or(finite, sign), v128_and(special, i32x4_splat(0x7f80_0000)))
+pub(in crate::cpu) fn from_halves(bits: v128) -> v128 {
+    // As f32, the bits without copies of the sign are 2^112 times too small, which a multiplication puts right for subnormals too.
+    let small = v128_and(i32x4_shl(bits, 13), i32x4_splat(0x8fff_e000_u32 as i32));
+    let finite = f32x4_mul(small, f32x4_splat(f32::from_bits((112 + 127) << 23)));
+    // What is above the largest half was infinite or not a number, and gets its largest exponent back.
+    let special = f32x4_ge(f32x4_abs(finite), f32x4_splat(65536.0));
+    v128_or(finite, v128_and(special, i32x4_splat(0x7f80_0000)))
 }
 
 // SAFETY of all below: pointers have room for sixteen elements, as the trait asks.
@@ -65,13 +67,14 @@ impl Lanes for Simd128 {
     }
     #[inline(always)]
     unsafe fn load_f16(from: *const u16) -> Self {
+        let from: *const i16 = from.cast();
         // SAFETY: see above the impl.
         let bits = unsafe {
             Self([
-                u32x4_load_extend_u16x4(from),
-                u32x4_load_extend_u16x4(from.add(4)),
-                u32x4_load_extend_u16x4(from.add(8)),
-                u32x4_load_extend_u16x4(from.add(12)),
+                i32x4_load_extend_i16x4(from),
+                i32x4_load_extend_i16x4(from.add(4)),
+                i32x4_load_extend_i16x4(from.add(8)),
+                i32x4_load_extend_i16x4(from.add(12)),
             ])
         };
         bits.map(from_halves)

@@ -34,6 +34,8 @@ pub(super) struct Chunk {
     pub(super) starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
+    /// Sum of the magnitudes of the negative ones of every 32 quants.
+    pub(super) negatives: [i32; CHUNK / BLOCK],
 }
 
 impl Activations {

@@ -7,7 +7,8 @@
 //! order, the range of rows, or the thread. So decode and prefill agree to the bit on one instruction set. Every kernel of
 //! quantised weights computes, with exact integers `I` of 32 (or twice 16) products,
 //! `sum = fma(I * weight scale, activation scale, sum)` block after block; kernels of float weights keep 16 sums,
-//! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row.
+//! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row. On WebAssembly
+//! the engine decides whether an fma rounds once; under wasmtime on a machine that can it does, and the bits are those of native code.
 #![expect(unsafe_code, reason = "kernels write disjoint rows of one output through a pointer")]
 
 mod activations;
@@ -16,11 +17,17 @@ mod portable;
 pub mod speed;
 #[cfg(test)]
 mod tests;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 mod tiles;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -34,10 +41,16 @@ pub(crate) use activations::Activations;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64::plug;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use wasm32::plug;
 #[cfg(target_arch = "x86_64")]
 use x86_64::plug;
 /// Elsewhere the portable kernels stay.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+)))]
 fn plug(_: &mut Kernels) {}
 
 /// Columns that are unpacked together; activations are stored in chunks of so many.

@@ -165,6 +165,7 @@ fn quantise_chunk(x: &[f32], to: &mut Chunk) {
         let (first, second) = integers.split_at(BLOCK / 2);
         let halves: [i32; 2] = [first.iter().sum(), second.iter().sum()];
         let sum = halves[0] + halves[1];
+        to.negatives[block] = integers.iter().map(|&integer| -integer.min(0)).sum();
         to.scales[block] = scale;
         to.sums[block] = sum as f32 * scale;
         to.starts[block] = -128 * sum;

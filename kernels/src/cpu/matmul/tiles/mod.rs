@@ -378,7 +378,7 @@ const fn run<V: Vector, F: Quants>(most: usize) -> usize {
     if run < most { run } else { most }
 }
 
-/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again.
+/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again, or at what complements lack.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
@@ -388,6 +388,7 @@ unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
     // SAFETY: as the caller says.
     unsafe {
         match unpack::offset::<V, F>() {
+            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[part % x.negatives.len()]),
             0 => V::splat(0),
             offset => V::splat(start).shift_signed(7 - offset.ilog2()),
         }

@@ -39,6 +39,9 @@ pub(in super::super) trait Vector: Copy {
     /// Whether [`Self::multiply`] wants weights as unsigned bytes and takes all of them. If not, it wants unsigned bytes up to 127,
     /// and also takes signed bytes.
     const WHOLE_BYTES: bool;
+    /// Whether [`Self::multiply`] takes the complement of a signed weight, which is one less than its negative, where an activation is
+    /// negative.
+    const COMPLEMENTS: bool = false;
     /// The largest sum of two products that partial sums hold.
     const LARGEST_PAIR: i32;
     /// Whether [`Self::end`] multiplies with a factor, which is for nothing where partial sums have 16 bits.

@@ -1,0 +1,274 @@
+//! The kernels of WebAssembly with simd128, chosen as the program is compiled.
+#![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
+
+mod decode;
+mod products;
+
+use std::arch::wasm32::*;
+use std::array;
+
+use super::super::isa::Isa;
+use super::super::lanes::{from_halves, multiply_add};
+use super::tiles::entries::{compiled, entries};
+use super::tiles::rows::Rows;
+use super::tiles::vector::{Floats, Vector};
+use super::tiles::{self, unpack};
+use super::{Kernels, Product};
+use decode::Columns;
+
+/// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
+pub(super) fn plug(kernels: &mut Kernels) {
+    if kernels.isa == Isa::Simd128 {
+        simd128::plug(kernels);
+        kernels.q4_0 = multiply_quants::<unpack::Q4_0>;
+        kernels.q8_0 = multiply_quants::<unpack::Q8_0>;
+        kernels.q4_k = multiply_quants::<unpack::Q4_K>;
+        kernels.q5_k = multiply_quants::<unpack::Q5_K>;
+        kernels.q6_k = multiply_quants::<unpack::Q6_K>;
+    }
+}
+
+/// One token has kernels of its own.
+///
+/// # Safety
+/// As [`Kernels::multiply`], with the sizes checked.
+unsafe fn multiply_quants<F: Columns>(product: &Product<'_>) {
+    // SAFETY: the same contract.
+    unsafe {
+        if product.tokens == 1 {
+            decode::multiply::<F>(product)
+        } else {
+            tiles::multiply_quants::<Simd128, F>(product)
+        }
+    }
+}
+
+mod simd128 {
+    //! The vectors below.
+    use super::{Simd128, compiled, entries};
+
+    compiled!(Simd128, Simd128, "simd128");
+    entries!(Simd128, "simd128");
+}
+
+/// Registers of a vector. With two, activations are spread for eight rows at once.
+const REGISTERS: usize = 2;
+
+/// Four lanes in every register.
+#[derive(Clone, Copy)]
+struct Simd128([v128; REGISTERS]);
+
+/// As many f32.
+#[derive(Clone, Copy)]
+struct F32x([v128; REGISTERS]);
+
+// SAFETY of all below: rows have the bytes that are loaded, as the trait asks. The instructions are enabled in the whole program.
+impl Vector for Simd128 {
+    type Floats = F32x;
+    type Loaded = [[Self; 4]; 1];
+    type Broadcast = v128;
+
+    const LANES: usize = 4 * REGISTERS;
+    const PARTS: usize = 1;
+    /// One load, whose lanes are spread: cheaper than four loads, which engines make by way of another register.
+    const STEPS: usize = 4;
+    const TOKENS: usize = 4;
+    const TOKENS_OF_HALVES: usize = 3;
+    /// There is no prefetch.
+    const APART: bool = true;
+    const FLOAT_STREAMS: usize = 2;
+    /// With the tokens, 12 sums of 16 registers, if the machine has so many; weights are converted for three tokens at once.
+    const FLOAT_ROWS: usize = 1;
+    const FLOAT_TOKENS: usize = 3;
+
+    const WHOLE_BYTES: bool = false;
+    /// Bytes of 8 bits are no weights for the relaxed dot product, but the magnitudes of activations are.
+    const COMPLEMENTS: bool = products::COMPLEMENTS;
+    const LARGEST_PAIR: i32 = i32::MAX;
+
+    #[inline(always)]
+    unsafe fn splat(value: i32) -> Self {
+        Self([i32x4_splat(value); REGISTERS])
+    }
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        let mut out = self;
+        for part in 0..REGISTERS {
+            out.0[part] = v128_or(self.0[part], other.0[part]);
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn and(self, mask: u8) -> Self {
+        Self(self.0.map(|lanes| v128_and(lanes, u8x16_splat(mask))))
+    }
+    #[inline(always)]
+    unsafe fn flip(self, mask: u8) -> Self {
+        Self(self.0.map(|lanes| v128_xor(lanes, u8x16_splat(mask))))
+    }
+    #[inline(always)]
+    unsafe fn shift(self, bits: i32) -> Self {
+        let count = bits.unsigned_abs();
+        Self(self.0.map(|lanes| if bits < 0 { u32x4_shr(lanes, count) } else { i32x4_shl(lanes, count) }))
+    }
+    #[inline(always)]
+    unsafe fn shift_signed(self, bits: u32) -> Self {
+        Self(self.0.map(|lanes| i32x4_shr(lanes, bits)))
+    }
+    #[inline(always)]
+    unsafe fn to_floats(self) -> F32x {
+        F32x(self.0.map(|lanes| f32x4_convert_i32x4(lanes)))
+    }
+    #[inline(always)]
+    unsafe fn halves(self) -> F32x {
+        F32x(self.0.map(|lanes| from_halves(i32x4_shr(i32x4_shl(lanes, 16), 16))))
+    }
+    #[inline(always)]
+    unsafe fn unsigned_byte(self, index: usize) -> F32x {
+        let first = |lanes| v128_and(u32x4_shr(lanes, 8 * index as u32), i32x4_splat(0xff));
+        F32x(self.0.map(|lanes| f32x4_convert_i32x4(first(lanes))))
+    }
+
+    #[inline(always)]
+    unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4] {
+        let four = |part: usize| {
+            // SAFETY: see above the impl.
+            transposed(array::from_fn(|row| unsafe { v128_load(rows.row(4 * part + row, offset).cast()) }))
+        };
+        let four: [[v128; 4]; REGISTERS] = array::from_fn(four);
+        array::from_fn(|vector| Self(array::from_fn(|part| four[part][vector])))
+    }
+    #[inline(always)]
+    unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded {
+        // SAFETY: see above the impl.
+        [unsafe { Self::load_16(rows, offset) }]
+    }
+    #[inline(always)]
+    unsafe fn load_halves(rows: &Rows, offset: usize) -> F32x {
+        F32x(array::from_fn(|part| {
+            let half = |lane: usize| rows.row(4 * part + lane, offset).cast::<u16>();
+            // SAFETY: see above the impl.
+            let halves = unsafe {
+                let halves = v128_load16_lane::<0>(i16x8_splat(0), half(0));
+                let halves = v128_load16_lane::<1>(halves, half(1));
+                let halves = v128_load16_lane::<2>(halves, half(2));
+                v128_load16_lane::<3>(halves, half(3))
+            };
+            from_halves(i32x4_extend_low_i16x8(halves))
+        }))
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn broadcast(quants: *const i8) -> v128 {
+        // SAFETY: see above the impl.
+        unsafe { v128_load(quants.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: v128) -> Self {
+        let mut out = partial;
+        let x = spread::<STEP>(x);
+        for part in 0..REGISTERS {
+            out.0[part] = if SIGNED {
+                products::Signed::new(x).dot_add(weights.0[part], partial.0[part])
+            } else {
+                products::dot_add(x, weights.0[part], partial.0[part])
+            };
+        }
+        out
+    }
+}
+
+/// Lane `LANE` of `x` in all lanes.
+#[inline(always)]
+fn spread<const LANE: usize>(x: v128) -> v128 {
+    match LANE {
+        0 => i32x4_shuffle::<0, 0, 0, 0>(x, x),
+        1 => i32x4_shuffle::<1, 1, 1, 1>(x, x),
+        2 => i32x4_shuffle::<2, 2, 2, 2>(x, x),
+        _ => i32x4_shuffle::<3, 3, 3, 3>(x, x),
+    }
+}
+
+/// `c - a * b`
+#[inline(always)]
+fn multiply_sub(a: v128, b: v128, c: v128) -> v128 {
+    multiply_add(f32x4_neg(a), b, c)
+}
+
+/// Lane `r` of vector `i` is lane `i` of row `r`.
+#[inline(always)]
+fn transposed([a, b, c, d]: [v128; 4]) -> [v128; 4] {
+    let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
+    let (ab_high, cd_high) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    [
+        i64x2_shuffle::<0, 2>(ab, cd),
+        i64x2_shuffle::<1, 3>(ab, cd),
+        i64x2_shuffle::<0, 2>(ab_high, cd_high),
+        i64x2_shuffle::<1, 3>(ab_high, cd_high),
+    ]
+}
+
+impl F32x {
+    #[inline(always)]
+    fn zip(self, other: Self, operation: impl Fn(v128, v128) -> v128) -> Self {
+        let mut out = self;
+        for part in 0..REGISTERS {
+            out.0[part] = operation(self.0[part], other.0[part]);
+        }
+        out
+    }
+}
+
+// SAFETY of all below: pointers have room for all lanes, as the trait asks.
+impl Floats for F32x {
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: see above the impl.
+        Self(array::from_fn(|part| unsafe { v128_load(from.add(4 * part).cast()) }))
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: see above the impl.
+        let halves = |part| unsafe { i32x4_load_extend_i16x4(from.cast::<i16>().add(4 * part)) };
+        Self(array::from_fn(|part| from_halves(halves(part))))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: see above the impl.
+        let halves = |part| unsafe { u32x4_load_extend_u16x4(from.add(4 * part)) };
+        Self(array::from_fn(|part| i32x4_shl(halves(part), 16)))
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([f32x4_splat(value); REGISTERS])
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| f32x4_mul(a, b))
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
+        let mut out = addend;
+        for part in 0..REGISTERS {
+            out.0[part] = multiply_add(self.0[part], factor.0[part], addend.0[part]);
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {
+        let mut out = minuend;
+        for part in 0..REGISTERS {
+            out.0[part] = multiply_sub(self.0[part], factor.0[part], minuend.0[part]);
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        for part in 0..REGISTERS {
+            // SAFETY: see above the impl.
+            unsafe { v128_store(to.add(4 * part).cast(), self.0[part]) }
+        }
+    }
+}

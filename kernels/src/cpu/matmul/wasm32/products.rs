@@ -1,0 +1,200 @@
+//! Products of bytes, with relaxed-simd and without.
+//!
+//! The relaxed dot product is only given unsigned bytes of 7 bits. What comes of them does not depend on the engine, if it follows the
+//! specification; Node 20 with `--experimental-wasm-relaxed-simd` does not.
+
+use std::arch::wasm32::*;
+
+pub(super) use variant::*;
+
+/// Unsigned byte `byte` of each lane.
+#[inline(always)]
+pub(super) fn unsigned_byte(lanes: v128, byte: usize) -> v128 {
+    v128_and(u32x4_shr(lanes, 8 * byte as u32), i32x4_splat(0xff))
+}
+
+/// The sums of the lanes of four vectors, each in a lane of its own.
+#[inline(always)]
+pub(super) fn add_lanes([a, b, c, d]: [v128; 4]) -> v128 {
+    add_pairs(add_halves(a, b, |a, b| i32x4_add(a, b)), add_halves(c, d, |c, d| i32x4_add(c, d)))
+}
+
+/// The first halves of two vectors and their second halves, which `add` adds, with the 32-bit lanes of both in turns.
+#[inline(always)]
+fn add_halves(a: v128, b: v128, add: impl Fn(v128, v128) -> v128) -> v128 {
+    add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
+}
+
+/// What remains to add when the lanes of `ab` and `cd` belong to two vectors each, in turns.
+#[inline(always)]
+fn add_pairs(ab: v128, cd: v128) -> v128 {
+    i32x4_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd))
+}
+
+#[cfg(target_feature = "relaxed-simd")]
+mod variant {
+    use super::*;
+
+    /// Whether signed weights are complemented where activations are negative, see [`Signed::dot`].
+    pub(in super::super) const COMPLEMENTS: bool = true;
+
+    /// `sum` and, in each lane, four products of signed bytes `x` with unsigned ones up to 127.
+    #[inline(always)]
+    pub(in super::super) fn dot_add(x: v128, weights: v128, sum: v128) -> v128 {
+        i32x4_relaxed_dot_i8x16_i7x16_add(x, weights, sum)
+    }
+
+    /// Sums of two products of signed bytes `x` with unsigned ones up to 127.
+    #[inline(always)]
+    pub(in super::super) fn dot(x: v128, weights: v128) -> v128 {
+        i16x8_relaxed_dot_i8x16_i7x16(x, weights)
+    }
+
+    /// The same of more bytes: sums of four products.
+    #[inline(always)]
+    pub(in super::super) fn dot_two(x: [v128; 2], weights: [v128; 2]) -> v128 {
+        i16x8_add(dot(x[0], weights[0]), dot(x[1], weights[1]))
+    }
+
+    /// The sums of four vectors that [`dot`] (with 2 `PRODUCTS`) or [`dot_two`] (with 4) made of weights up to `LARGEST`.
+    #[inline(always)]
+    pub(in super::super) fn total<const LARGEST: i32, const PRODUCTS: i32>([a, b, c, d]: [v128; 4]) -> v128 {
+        // While sums fit into 16 bits they stay there.
+        let fit = i16::MAX as i32 / (127 * LARGEST * PRODUCTS);
+        let widen = |lanes| i32x4_extadd_pairwise_i16x8(lanes);
+        if fit < 2 {
+            return add_lanes([a, b, c, d].map(widen));
+        }
+        let (ab, cd) = (add_halves(a, b, |a, b| i16x8_add(a, b)), add_halves(c, d, |c, d| i16x8_add(c, d)));
+        if fit < 4 {
+            return add_pairs(widen(ab), widen(cd));
+        }
+        widen(i16x8_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd)))
+    }
+
+    /// The sums of four vectors that [`dot_two`] made of weights up to `LARGEST`, each times byte `byte` of its lane of `scales`.
+    #[inline(always)]
+    pub(in super::super) fn scaled<const LARGEST: i32>(parts: [v128; 4], scales: v128, byte: usize) -> v128 {
+        let [a, b, c, d] = parts;
+        if i16::MAX as i32 / (127 * LARGEST * 4) < 4 {
+            return i32x4_mul(total::<LARGEST, 4>(parts), unsigned_byte(scales, byte));
+        }
+        let (ab, cd) = (add_halves(a, b, |a, b| i16x8_add(a, b)), add_halves(c, d, |c, d| i16x8_add(c, d)));
+        let sums = i16x8_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd));
+        i32x4_dot_i16x8(sums, twice(scales, byte))
+    }
+
+    /// Unsigned byte `byte` of each lane in both of its halves.
+    #[inline(always)]
+    fn twice(lanes: v128, byte: usize) -> v128 {
+        // What is no index leaves zero.
+        let first = u32x4(0x8000_8000, 0x8004_8004, 0x8008_8008, 0x800c_800c);
+        i8x16_swizzle(lanes, v128_or(first, u32x4_splat(0x0001_0001 * byte as u32)))
+    }
+
+    /// Activations as the bytes of 7 bits, for weights that have 8.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Signed {
+        magnitudes: v128,
+        negative: v128,
+    }
+
+    impl Signed {
+        #[inline(always)]
+        pub(in super::super) fn new(x: v128) -> Self {
+            // Or 0, which makes no difference. A comparison with 0 would become a shift of bytes, which x86 does not have.
+            Self { magnitudes: i8x16_abs(x), negative: i8x16_lt(x, i8x16_splat(1)) }
+        }
+
+        /// `sum` and, in each lane, four products of the magnitudes with signed bytes, of which those that meet a negative activation
+        /// are complemented. A complement is one less than the negative, so the sum lacks these magnitudes.
+        #[inline(always)]
+        pub(in super::super) fn dot_add(self, weights: v128, sum: v128) -> v128 {
+            i32x4_relaxed_dot_i8x16_i7x16_add(v128_xor(weights, self.negative), self.magnitudes, sum)
+        }
+
+        /// The same without a sum to begin with.
+        #[inline(always)]
+        pub(in super::super) fn dot(self, weights: v128) -> v128 {
+            let pairs = i16x8_relaxed_dot_i8x16_i7x16(v128_xor(weights, self.negative), self.magnitudes);
+            i32x4_extadd_pairwise_i16x8(pairs)
+        }
+    }
+}
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+mod variant {
+    use super::*;
+
+    /// Signed weights are multiplied as they are.
+    pub(in super::super) const COMPLEMENTS: bool = false;
+
+    /// `sum` and, in each lane, four products of signed bytes `x` with unsigned ones.
+    #[inline(always)]
+    pub(in super::super) fn dot_add(x: v128, weights: v128, sum: v128) -> v128 {
+        i32x4_add(sum, dot(x, weights))
+    }
+
+    /// The same without a sum to begin with.
+    #[inline(always)]
+    pub(in super::super) fn dot(x: v128, weights: v128) -> v128 {
+        let even = i32x4_dot_i16x8(even(x), v128_and(weights, i16x8_splat(0xff)));
+        i32x4_add(even, i32x4_dot_i16x8(odd(x), u16x8_shr(weights, 8)))
+    }
+
+    /// The same of more bytes.
+    #[inline(always)]
+    pub(in super::super) fn dot_two(x: [v128; 2], weights: [v128; 2]) -> v128 {
+        i32x4_add(dot(x[0], weights[0]), dot(x[1], weights[1]))
+    }
+
+    /// The sums of four vectors that [`dot`] or [`dot_two`] made.
+    #[inline(always)]
+    pub(in super::super) fn total<const LARGEST: i32, const PRODUCTS: i32>(parts: [v128; 4]) -> v128 {
+        add_lanes(parts)
+    }
+
+    /// The sums of four vectors that [`dot_two`] made, each times byte `byte` of its lane of `scales`.
+    #[inline(always)]
+    pub(in super::super) fn scaled<const LARGEST: i32>(parts: [v128; 4], scales: v128, byte: usize) -> v128 {
+        i32x4_mul(add_lanes(parts), unsigned_byte(scales, byte))
+    }
+
+    /// Activations for signed weights.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Signed {
+        even: v128,
+        odd: v128,
+    }
+
+    impl Signed {
+        #[inline(always)]
+        pub(in super::super) fn new(x: v128) -> Self {
+            Self { even: even(x), odd: odd(x) }
+        }
+
+        /// `sum` and, in each lane, four products with signed bytes.
+        #[inline(always)]
+        pub(in super::super) fn dot_add(self, weights: v128, sum: v128) -> v128 {
+            i32x4_add(sum, self.dot(weights))
+        }
+
+        /// The same without a sum to begin with.
+        #[inline(always)]
+        pub(in super::super) fn dot(self, weights: v128) -> v128 {
+            i32x4_add(i32x4_dot_i16x8(self.even, even(weights)), i32x4_dot_i16x8(self.odd, odd(weights)))
+        }
+    }
+
+    /// Every second signed byte, from the first one on, in 16 bits.
+    #[inline(always)]
+    fn even(bytes: v128) -> v128 {
+        odd(i16x8_shl(bytes, 8))
+    }
+
+    /// The others.
+    #[inline(always)]
+    fn odd(bytes: v128) -> v128 {
+        i16x8_shr(bytes, 8)
+    }
+}
