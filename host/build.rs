@@ -61,7 +61,7 @@ fn compile(workspace: &Path, target: &Path) -> Result<Vec<u8>> {
     // What the outer build was told is about the outer target.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        let meant_for_host = ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"];
+        let meant_for_host = ["RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
         if meant_for_host.contains(&&*name)
             || name.starts_with("CARGO_PROFILE_")
             || name.starts_with("CARGO_CFG_")
@@ -69,10 +69,12 @@ fn compile(workspace: &Path, target: &Path) -> Result<Vec<u8>> {
             command.env_remove(&*name);
         }
     }
+    // Set and empty, it also keeps away flags from the user's configuration files, such as for another linker.
+    command.env("CARGO_ENCODED_RUSTFLAGS", "");
     let status = command.status().context("cargo cannot be started")?;
     ensure!(
         status.success(),
-        "the guest does not build; the target {TARGET} is needed (rustup installs it from rust-toolchain.toml)"
+        "the guest does not build; if its target is missing, `rustup target add {TARGET}` installs it"
     );
     let module = target.join(TARGET).join("guest").join("wasm_chord_guest.wasm");
     fs::read(&module).with_context(|| format!("{} is not there", module.display()))
