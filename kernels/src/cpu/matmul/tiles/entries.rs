@@ -3,10 +3,11 @@
 
 use super::super::Product;
 use super::super::activations::Chunk;
+use super::many::Tile;
 use super::rows::Rows;
 use super::unpack::Quants;
 use super::vector::Vector;
-use super::{Sums, TILES, Tile, floats};
+use super::{Sums, TILES, floats};
 
 /// The parts of the algorithms that are functions of their own, compiled with the instructions of the vector: as parts of one large
 /// function their loops are unrolled too far, and sums do not stay in registers. `compiled!` makes them of the generic functions.
@@ -14,9 +15,9 @@ pub(in super::super) trait Compiled: Vector {
     /// The vector for one token, where memory is slower than a shorter one.
     type One: Compiled;
 
-    /// See [`tiles::unpack`](super::unpack()).
+    /// See [`many::unpack`](super::many::unpack()).
     unsafe fn unpack<F: Quants>(rows: &Rows, offset: usize, blocks: usize, tile: &mut Tile<Self>);
-    /// See [`tiles::accumulate`](super::accumulate).
+    /// See [`many::accumulate`](super::many::accumulate).
     unsafe fn accumulate<F: Quants, const T: usize>(
         tiles: &[Tile<Self>; TILES],
         blocks: usize,
@@ -30,7 +31,7 @@ pub(in super::super) trait Compiled: Vector {
         apart: usize,
         token: usize,
     );
-    /// See [`tiles::accumulate_one`](super::accumulate_one).
+    /// See [`one::accumulate`](super::one::accumulate).
     unsafe fn accumulate_one<F: Quants>(
         rows: &Rows,
         offset: usize,
@@ -47,7 +48,7 @@ macro_rules! compiled {
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
             use $crate::cpu::matmul::tiles::{
-                self, Sums, TILES, Tile, entries::Compiled, floats, rows::Rows, unpack::Quants,
+                Sums, TILES, entries::Compiled, floats, many, many::Tile, one, rows::Rows, unpack::Quants,
             };
 
             impl Compiled for $vector {
@@ -62,7 +63,7 @@ macro_rules! compiled {
                     tile: &mut Tile<Self>,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::unpack::<Self, F>(rows, offset, blocks, tile) }
+                    unsafe { many::unpack::<Self, F>(rows, offset, blocks, tile) }
                 }
                 #[inline]
                 #[target_feature(enable = $features)]
@@ -73,7 +74,7 @@ macro_rules! compiled {
                     sums: &mut [Sums<Self>],
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::accumulate::<Self, F, T>(tiles, blocks, x, sums) }
+                    unsafe { many::accumulate::<Self, F, T>(tiles, blocks, x, sums) }
                 }
                 #[inline]
                 #[target_feature(enable = $features)]
@@ -101,7 +102,7 @@ macro_rules! compiled {
                     sum: &mut Self::Floats,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { tiles::accumulate_one::<Self, F>(rows, offset, blocks, x, sum) }
+                    unsafe { one::accumulate::<Self, F>(rows, offset, blocks, x, sum) }
                 }
             }
         };

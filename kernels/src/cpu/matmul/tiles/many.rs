@@ -1,0 +1,296 @@
+//! Many tokens: tiles of weights are unpacked into the L1 cache and multiplied with all of them.
+#![expect(unsafe_code, reason = "vector instructions, and activations behind a pointer")]
+
+use std::array;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+
+use super::super::activations::Chunk;
+use super::super::{BLOCK, CHUNK, Product};
+use super::entries::Compiled;
+use super::rows::Rows;
+use super::unpack::{Quants, Take};
+use super::vector::{Floats, Vector};
+use super::{
+    NEAR, ONES, Scales, Sums, TILES, add_minimum, add_whole, broadcast, multiply, parts, run, scale, start,
+    store,
+};
+use crate::step::Step;
+
+/// 256 columns of as many rows as there are lanes, unpacked.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Tile<V: Vector> {
+    /// (columns / 4, rows, 4)
+    quants: [V; CHUNK / 4],
+    scales: Scales<V>,
+}
+
+impl<V: Vector> Take<V> for Tile<V> {
+    #[inline(always)]
+    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
+        self.scales.parts[part] = scale;
+    }
+    #[inline(always)]
+    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
+        // SAFETY: as the caller says.
+        unsafe { self.scales.integer(part, lanes, byte, lift) }
+    }
+    #[inline(always)]
+    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
+        // SAFETY: as the caller says.
+        self.scales.minima[block] = unsafe { lanes.unsigned_byte(byte) };
+    }
+    #[inline(always)]
+    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
+        (self.scales.whole, self.scales.whole_minimum) = (scale, minimum);
+    }
+    #[inline(always)]
+    unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {
+        self.quants[4 * unit..4 * unit + 4].copy_from_slice(&quants);
+    }
+}
+
+/// # Safety
+/// As [`multiply_quants`](super::multiply_quants).
+#[inline(always)]
+pub(super) unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>) {
+    let group = if F::HALVES { V::TOKENS_OF_HALVES } else { V::TOKENS };
+    let chunks = product.columns.div_ceil(CHUNK);
+    // As many tokens as stay in the L2 cache while all rows pass by.
+    let most = (NEAR / (chunks * size_of::<Chunk>())).max(1).next_multiple_of(V::TOKENS);
+    // SAFETY: of all below, the instructions are enabled.
+    unsafe {
+        let mut tiles = [Tile { quants: [V::splat(0); _], scales: Scales::zero() }; TILES];
+        let mut sums = [const { MaybeUninit::<Sums<V>>::uninit() }; Step::LIMIT];
+        for token in (0..product.tokens).step_by(most) {
+            let sums = &mut sums[..most.min(product.tokens - token)];
+            let mut rest = product.rows.clone();
+            while !rest.is_empty() {
+                sums.fill(MaybeUninit::new([V::Floats::splat(0.0); TILES]));
+                // SAFETY: just written.
+                let sums = sums.assume_init_mut();
+                let rows: [Rows; TILES] = array::from_fn(|_| Rows::next(product, V::LANES, &mut rest));
+                for index in 0..chunks {
+                    let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
+                    for tile in 0..TILES {
+                        if V::APART {
+                            // Here they lie behind each other after all.
+                            rows[tile].prefetch::<V>(index * F::BYTES, F::BYTES);
+                        }
+                        // SAFETY: the rows have a chunk of so many blocks there.
+                        V::unpack::<F>(&rows[tile], index * F::BYTES, blocks, &mut tiles[tile]);
+                    }
+                    let x = product.activations.chunks(index, product.tokens).wrapping_add(token);
+                    for (part, sums) in sums.chunks_mut(group).enumerate() {
+                        // SAFETY: from here on there are as many chunks as `sums`, and nobody writes them meanwhile.
+                        accumulate_group::<V, F>(&tiles, blocks, x.wrapping_add(part * group), sums);
+                    }
+                }
+                for (index, sums) in sums.iter().enumerate() {
+                    // SAFETY: the caller may write the elements of `product.rows`.
+                    store::<V>(product, token + index, &rows, sums);
+                }
+            }
+        }
+    }
+}
+
+/// Unpack `blocks` blocks of a chunk.
+///
+/// # Safety
+/// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
+#[inline(always)]
+pub(in super::super) unsafe fn unpack<V: Vector, F: Quants>(
+    rows: &Rows,
+    offset: usize,
+    blocks: usize,
+    tile: &mut Tile<V>,
+) {
+    // SAFETY: as the caller says.
+    unsafe { F::unpack(rows, offset, blocks, tile) }
+}
+
+/// Add the products of the tiles' `blocks` with chunk `x[t]` to `sums[t]`, for all of the few `sums`.
+///
+/// # Safety
+/// There are as many chunks from `x` on, nobody writes them meanwhile, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn accumulate_group<V: Compiled, F: Quants>(
+    tiles: &[Tile<V>; TILES],
+    blocks: usize,
+    x: *const Chunk,
+    sums: &mut [Sums<V>],
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match sums.len() {
+            1 => V::accumulate::<F, 1>(tiles, blocks, x, sums),
+            2 => V::accumulate::<F, 2>(tiles, blocks, x, sums),
+            3 => V::accumulate::<F, 3>(tiles, blocks, x, sums),
+            4 if V::TOKENS >= 4 => V::accumulate::<F, 4>(tiles, blocks, x, sums),
+            5 if V::TOKENS >= 5 => V::accumulate::<F, 5>(tiles, blocks, x, sums),
+            6 if V::TOKENS >= 6 => V::accumulate::<F, 6>(tiles, blocks, x, sums),
+            tokens => unreachable!("{tokens} tokens at once"),
+        }
+    }
+}
+
+/// The same for `T` tokens.
+///
+/// # Safety
+/// As [`accumulate_group`].
+#[inline(always)]
+pub(in super::super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
+    tiles: &[Tile<V>; TILES],
+    blocks: usize,
+    x: *const Chunk,
+    sums: &mut [Sums<V>],
+) {
+    // SAFETY: as the caller says.
+    let x: [&Chunk; T] = array::from_fn(|token| unsafe { &*x.add(token) });
+    let sums: &mut [Sums<V>; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut totals = if F::NESTED { [[V::Floats::splat(0.0); TILES]; T] } else { *sums };
+        for block in 0..blocks.min(CHUNK / BLOCK) {
+            let mut products = [[V::Floats::splat(0.0); TILES]; T];
+            for part in 0..parts::<F>() {
+                let part = block * parts::<F>() + part;
+                let integers = dot::<V, F, T>(tiles, part, x);
+                for token in 0..T {
+                    for tile in 0..TILES {
+                        let product = &mut products[token][tile];
+                        let (integers, parts) = (integers[token][tile], &tiles[tile].scales.parts);
+                        *product = scale::<V, F>(part, integers, parts[part], *product);
+                    }
+                }
+            }
+            for token in 0..T {
+                for tile in 0..TILES {
+                    let total = &mut totals[token][tile];
+                    *total = products[token][tile].mul_add(V::Floats::splat(x[token].scales[block]), *total);
+                }
+            }
+        }
+        if !F::NESTED {
+            *sums = totals;
+            return;
+        }
+        let mut minima = [[V::Floats::splat(0.0); TILES]; T];
+        if F::MINIMA {
+            for block in 0..CHUNK / BLOCK {
+                for token in 0..T {
+                    for tile in 0..TILES {
+                        let (scales, minimum) = (&tiles[tile].scales, &mut minima[token][tile]);
+                        *minimum = add_minimum(scales, x[token], block, *minimum);
+                    }
+                }
+            }
+        }
+        for token in 0..T {
+            for tile in 0..TILES {
+                let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
+                *sum = add_whole::<V, F>(scales, totals[token][tile], minima[token][tile], *sum);
+            }
+        }
+    }
+}
+
+/// Integer sums of part `part` of a chunk, for each token and tile.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn dot<V: Vector, F: Quants, const T: usize>(
+    tiles: &[Tile<V>; TILES],
+    part: usize,
+    x: [&Chunk; T],
+) -> [[V; TILES]; T] {
+    let steps = BLOCK / 4 / parts::<F>();
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut sums = [[V::splat(0); TILES]; T];
+        for token in 0..T {
+            sums[token] = [start::<V, F>(x[token], part); TILES];
+        }
+        for first in 0..steps / run::<V, F>(steps) {
+            let first = part * steps + first * run::<V, F>(steps);
+            let mut partial = sums;
+            for token in 0..T {
+                for tile in 0..TILES {
+                    partial[token][tile] = V::begin(sums[token][tile]);
+                }
+            }
+            let run = run::<V, F>(steps);
+            if run < 8 || V::LARGEST_PAIR == i32::MAX {
+                for step in (0..run).step_by(V::STEPS) {
+                    multiply_steps::<V, F, T>(&mut partial, tiles, first + step, x);
+                }
+            } else {
+                // All steps in a row, the compiler would take token by token, with weights on the stack.
+                let end = first + black_box(run);
+                let mut step = first;
+                while step < end {
+                    multiply_steps::<V, F, T>(&mut partial, tiles, step, x);
+                    multiply_steps::<V, F, T>(&mut partial, tiles, step + 1, x);
+                    step += 2;
+                }
+            }
+            for token in 0..T {
+                for tile in 0..TILES {
+                    sums[token][tile] = V::end(sums[token][tile], partial[token][tile], V::splat(ONES));
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Add to `partial` the products of as many steps as a broadcast has, from `step` on.
+///
+/// # Safety
+/// As [`multiply_step`].
+#[inline(always)]
+unsafe fn multiply_steps<V: Vector, F: Quants, const T: usize>(
+    partial: &mut [[V; TILES]; T],
+    tiles: &[Tile<V>; TILES],
+    step: usize,
+    x: [&Chunk; T],
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut quants = [broadcast::<V>(x[0], step); T];
+        for token in 1..T {
+            quants[token] = broadcast::<V>(x[token], step);
+        }
+        multiply_step::<V, F, T, 0>(partial, tiles, step, quants);
+        if V::STEPS == 4 {
+            multiply_step::<V, F, T, 1>(partial, tiles, step, quants);
+            multiply_step::<V, F, T, 2>(partial, tiles, step, quants);
+            multiply_step::<V, F, T, 3>(partial, tiles, step, quants);
+        }
+    }
+}
+
+/// Add to `partial` the products of step `STEP` of `x`, whose first one is `step` of the tiles.
+///
+/// # Safety
+/// The tiles have that step, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>(
+    partial: &mut [[V; TILES]; T],
+    tiles: &[Tile<V>; TILES],
+    step: usize,
+    x: [V::Broadcast; T],
+) {
+    for token in 0..T {
+        for tile in 0..TILES {
+            let partial = &mut partial[token][tile];
+            // SAFETY: as the caller says.
+            unsafe {
+                let weights = *tiles[tile].quants.get_unchecked(step + STEP);
+                *partial = multiply::<V, F, STEP>(*partial, weights, x[token]);
+            }
+        }
+    }
+}
