@@ -6,7 +6,9 @@
 //! **The value of an output depends on its weight row and its activation row only**: not on the number of tokens, their
 //! order, the range of rows, or the thread. So decode and prefill agree to the bit on one instruction set. Every kernel of
 //! quantised weights computes, with exact integers `I` of 32 (or twice 16) products,
-//! `sum = fma(I * weight scale, activation scale, sum)` block after block; kernels of float weights keep 16 sums,
+//! `sum = fma(I * weight scale, activation scale, sum)` block after block. Where the scales of blocks are integers times a scale of
+//! 256 columns, the sum is of those columns, `I * weight scale` is exact, and the sum times that scale is added to the row's; the sum of
+//! `minimum * sum of activations` is taken off it in the same way. Kernels of float weights keep 16 sums,
 //! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row. On WebAssembly
 //! the engine decides whether an fma rounds once; under wasmtime on a machine that can it does, and the bits are those of native code.
 #![expect(unsafe_code, reason = "kernels write disjoint rows of one output through a pointer")]
@@ -101,6 +103,10 @@ type Quantise = unsafe fn(&Activations, row: usize, tokens: usize, x: &[f32]);
 
 /// The functions of one instruction set.
 pub(crate) struct Kernels {
+    #[cfg_attr(
+        all(target_arch = "wasm32", not(feature = "suite")),
+        expect(dead_code, reason = "there is one instruction set")
+    )]
     isa: Isa,
     quantise: Quantise,
     f32: Multiply,
