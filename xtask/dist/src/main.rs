@@ -68,8 +68,11 @@ fn component(module: &[u8], far: Option<&[u8]>) -> Result<Vec<u8>> {
     encoder.encode()
 }
 
+/// Write all or nothing: somebody may be reading what was there before.
 fn write(path: &Path, component: &[u8]) -> Result<()> {
-    fs::write(path, component).with_context(|| format!("{} cannot be written", path.display()))?;
+    let partial = path.with_extension(format!("{}.partial", std::process::id()));
+    let written = fs::write(&partial, component).and_then(|()| fs::rename(&partial, path));
+    written.with_context(|| format!("{} cannot be written", path.display()))?;
     println!("{} ({:.2} MB)", path.display(), component.len() as f64 / 1e6);
     Ok(())
 }
