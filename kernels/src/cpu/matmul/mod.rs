@@ -104,7 +104,7 @@ type Quantise = unsafe fn(&Activations, row: usize, tokens: usize, x: &[f32]);
 /// The functions of one instruction set.
 pub(crate) struct Kernels {
     #[cfg_attr(
-        all(target_arch = "wasm32", not(feature = "suite")),
+        all(target_arch = "wasm32", not(target_feature = "simd128"), not(feature = "suite")),
         expect(dead_code, reason = "there is one instruction set")
     )]
     isa: Isa,

@@ -27,22 +27,8 @@ pub(in super::super) struct Tile<V: Vector> {
 
 impl<V: Vector> Take<V> for Tile<V> {
     #[inline(always)]
-    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
-        self.scales.parts[part] = scale;
-    }
-    #[inline(always)]
-    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
-        // SAFETY: as the caller says.
-        unsafe { self.scales.integer(part, lanes, byte, lift) }
-    }
-    #[inline(always)]
-    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
-        // SAFETY: as the caller says.
-        self.scales.minima[block] = unsafe { lanes.unsigned_byte(byte) };
-    }
-    #[inline(always)]
-    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
-        (self.scales.whole, self.scales.whole_minimum) = (scale, minimum);
+    fn scales(&mut self) -> &mut Scales<V> {
+        &mut self.scales
     }
     #[inline(always)]
     unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {

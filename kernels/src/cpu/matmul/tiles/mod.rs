@@ -43,7 +43,7 @@ pub(super) type Sums<V> = [<V as Vector>::Floats; TILES];
 
 /// Scales of 256 columns of as many rows as there are lanes.
 #[derive(Clone, Copy)]
-struct Scales<V: Vector> {
+pub(super) struct Scales<V: Vector> {
     /// (columns / 16 or 32, rows)
     parts: [V::Floats; CHUNK / BLOCK * 2],
     /// (columns / 32, rows)

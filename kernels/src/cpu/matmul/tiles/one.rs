@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK, Product};
 use super::entries::Compiled;
-use super::rows::Rows;
+use super::rows::{Rows, distance};
 use super::unpack::{Quants, Take};
 use super::vector::{Floats, Vector};
 use super::{
@@ -20,11 +20,7 @@ use super::{
 pub(super) unsafe fn multiply_one<V: Compiled, F: Quants>(product: &Product<'_>) {
     let mut rest = product.rows.clone();
     if V::APART {
-        let mut apart = rest.len() / V::LANES;
-        // Where lines of all rows would compete for the same places of the L1 cache.
-        if apart > 1 && (apart * product.row_bytes).is_multiple_of(4096) {
-            apart -= 1;
-        }
+        let apart = distance(product, V::LANES);
         for first in rest.start..rest.start + apart {
             // SAFETY: the same contract.
             unsafe { multiply_tiles::<V, F, 1>(product, [Rows::apart(product, V::LANES, first, apart)]) }
@@ -67,7 +63,7 @@ unsafe fn multiply_tiles<V: Compiled, F: Quants, const N: usize>(product: &Produ
     }
 }
 
-/// The same for one token, without a tile between unpacking and multiplying.
+/// Add to `sum` the products of the rows' `blocks` with chunk `x`, without a tile between unpacking and multiplying.
 ///
 /// # Safety
 /// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
@@ -137,6 +133,12 @@ impl<V: Vector, F: Quants> Dot<'_, V, F> {
         if F::ORDERED { part % 2 } else { part }
     }
 
+    /// Where its scale is kept: nested ones come all at once.
+    #[inline(always)]
+    const fn scale_slot(part: usize) -> usize {
+        if F::NESTED { part } else { Self::slot(part) }
+    }
+
     /// Add a block whose quants are all multiplied.
     ///
     /// # Safety
@@ -152,8 +154,7 @@ impl<V: Vector, F: Quants> Dot<'_, V, F> {
                 product = if scaled::<V, F>() {
                     sum.to_floats()
                 } else {
-                    let kept = if F::NESTED { part } else { Self::slot(part) };
-                    scale::<V, F>(part, sum, self.scales.parts[kept], product)
+                    scale::<V, F>(part, sum, self.scales.parts[Self::scale_slot(part)], product)
                 };
             }
             self.total = product.mul_add(V::Floats::splat(self.x.scales[block]), self.total);
@@ -163,8 +164,12 @@ impl<V: Vector, F: Quants> Dot<'_, V, F> {
 
 impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
     #[inline(always)]
+    fn scales(&mut self) -> &mut Scales<V> {
+        &mut self.scales
+    }
+    #[inline(always)]
     unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
-        self.scales.parts[if F::NESTED { part } else { Self::slot(part) }] = scale;
+        self.scales.parts[Self::scale_slot(part)] = scale;
     }
     #[inline(always)]
     unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
@@ -176,15 +181,6 @@ impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
                 self.scales.integer(part, lanes, byte, lift);
             }
         }
-    }
-    #[inline(always)]
-    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
-        // SAFETY: as the caller says.
-        self.scales.minima[block] = unsafe { lanes.unsigned_byte(byte) };
-    }
-    #[inline(always)]
-    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
-        (self.scales.whole, self.scales.whole_minimum) = (scale, minimum);
     }
     #[inline(always)]
     unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {

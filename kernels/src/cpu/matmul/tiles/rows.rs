@@ -11,6 +11,14 @@ use super::vector::Vector;
 /// leave room for others in the L1 cache.
 const NEXT: usize = 384;
 
+/// How far apart rows lie of which `lanes` are read at once, each as a stream of its own through the matrix; 0 if there are too few.
+pub(in super::super) fn distance(product: &Product<'_>, lanes: usize) -> usize {
+    let apart = product.rows.len() / lanes;
+    // Where lines of all rows would compete for the same places of the L1 cache.
+    let compete = apart > 1 && (apart * product.row_bytes).is_multiple_of(4096);
+    apart - usize::from(compete)
+}
+
 /// As many rows of a weight as a vector has lanes, at equal distances. Some may be computed for nothing.
 pub(in super::super) struct Rows {
     /// Number of the first row, and where it starts.

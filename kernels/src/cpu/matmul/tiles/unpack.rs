@@ -1,6 +1,7 @@
 //! Unpacking a chunk of weight rows into 32-bit lanes, format by format.
 #![expect(unsafe_code, reason = "vector instructions on rows of weights that are read in place")]
 
+use super::Scales;
 use super::rows::Rows;
 use super::vector::{Floats, Vector};
 
@@ -35,20 +36,38 @@ pub(in super::super) trait Quants {
 /// What becomes of unpacked rows: `weight = scale * (quant - offset)` or, where scales are nested,
 /// `weight = whole scale * scale * (quant - offset) - whole minimum * minimum`.
 pub(in super::super) trait Take<V: Vector> {
-    /// The scale of part `part` of the chunk: of 16 columns or 32.
+    /// Where scales and minima are kept.
+    fn scales(&mut self) -> &mut Scales<V>;
+    /// Columns `16 * unit..16 * unit + 16` of rows, a row in every lane: four columns in each vector. Each unit comes once, and those
+    /// of a block in their order; integer scales come before.
     ///
     /// # Safety
     /// Of this and all below: the instructions of `V` are enabled.
-    unsafe fn scale(&mut self, part: usize, scale: V::Floats);
-    /// The same where it is the unsigned byte `byte` of the lanes. The quants of the part are lifted by `lift` bits.
-    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32);
-    /// The minimum of block `block`, the unsigned byte `byte` of the lanes.
-    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize);
-    /// What scales and minima of all parts are multiplied with.
-    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats);
-    /// Columns `16 * unit..16 * unit + 16` of rows, a row in every lane: four columns in each vector. Each unit comes once, and those
-    /// of a block in their order; integer scales come before.
     unsafe fn quants(&mut self, unit: usize, quants: [V; 4]);
+
+    /// The scale of part `part` of the chunk: of 16 columns or 32.
+    #[inline(always)]
+    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
+        self.scales().parts[part] = scale;
+    }
+    /// The same where it is the unsigned byte `byte` of the lanes. The quants of the part are lifted by `lift` bits.
+    #[inline(always)]
+    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
+        // SAFETY: as the caller says.
+        unsafe { self.scales().integer(part, lanes, byte, lift) }
+    }
+    /// The minimum of block `block`, the unsigned byte `byte` of the lanes.
+    #[inline(always)]
+    unsafe fn minimum(&mut self, block: usize, lanes: V, byte: usize) {
+        // SAFETY: as the caller says.
+        self.scales().minima[block] = unsafe { lanes.unsigned_byte(byte) };
+    }
+    /// What scales and minima of all parts are multiplied with.
+    #[inline(always)]
+    unsafe fn whole(&mut self, scale: V::Floats, minimum: V::Floats) {
+        let scales = self.scales();
+        (scales.whole, scales.whole_minimum) = (scale, minimum);
+    }
 }
 
 /// What is to be taken off the unpacked quants.

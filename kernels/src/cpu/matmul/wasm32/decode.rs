@@ -12,6 +12,7 @@ use std::arch::wasm32::*;
 use std::array;
 
 use super::super::activations::Chunk;
+use super::super::tiles::rows::distance;
 use super::super::tiles::unpack::{Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, Quants};
 use super::super::{BLOCK, CHUNK, Product};
 use super::products::{self, Signed};
@@ -55,12 +56,7 @@ pub(super) trait Columns: Quants {
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, and one token.
 pub(super) unsafe fn multiply<F: Columns>(product: &Product<'_>) {
     let rows = product.rows.clone();
-    // Every row reads a stream of its own through the matrix.
-    let mut apart = rows.len() / ROWS;
-    // Where lines of all rows would compete for the same places of the L1 cache.
-    if apart > 1 && (apart * product.row_bytes).is_multiple_of(4096) {
-        apart -= 1;
-    }
+    let apart = distance(product, ROWS);
     // SAFETY: the same contract; the first row is one of those to compute.
     unsafe {
         for first in rows.start..rows.start + apart {
