@@ -4,7 +4,9 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::tiles::entries::{compiled, entries};
+use super::BLOCK;
+use super::tiles::columns::{Columns, Line, ROWS};
+use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
 use super::tiles::vector::{Floats, Vector};
 use super::{Isa, Kernels};
@@ -20,17 +22,19 @@ pub(super) fn plug(kernels: &mut Kernels) {
 
 mod neon {
     //! NEON alone, which all of aarch64 has.
-    use super::{Neon, compiled, entries};
+    use super::{Neon, compiled, compiled_one, entries};
 
     compiled!(Neon<false>, Neon<false>, "neon");
+    compiled_one!(Neon<false>, "neon");
     entries!(Neon<false>, "neon");
 }
 
 mod dotprod {
     //! The same with the dot products of bytes.
-    use super::{Neon, compiled, entries};
+    use super::{Neon, compiled, compiled_one, entries};
 
     compiled!(Neon<true>, Neon<true>, "neon,dotprod");
+    compiled_one!(Neon<true>, "neon,dotprod");
     entries!(Neon<true>, "neon,dotprod");
 }
 
@@ -55,7 +59,6 @@ impl<const DOT: bool> Vector for Neon<DOT> {
     /// 20 sums in 32 registers; of 24, some spill.
     const TOKENS: usize = 5;
     const TOKENS_OF_HALVES: usize = 3;
-    const APART: bool = false;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 24 sums in 32 registers.
     const FLOAT_ROWS: usize = 2;
@@ -91,14 +94,6 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         self.map(|lanes| unsafe { vshlq_u32(lanes, vdupq_n_s32(bits)) })
     }
     #[inline(always)]
-    unsafe fn shift_signed(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        self.map(|lanes| unsafe {
-            let signed = vshlq_s32(vreinterpretq_s32_u32(lanes), vdupq_n_s32(-(bits as i32)));
-            vreinterpretq_u32_s32(signed)
-        })
-    }
-    #[inline(always)]
     unsafe fn to_floats(self) -> Eight {
         // SAFETY: see above the impl.
         Eight(self.0.map(|lanes| unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(lanes)) }))
@@ -127,10 +122,22 @@ impl<const DOT: bool> Vector for Neon<DOT> {
     }
 
     #[inline(always)]
+    unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
+        // SAFETY: see above the impl.
+        self.map(|lanes| unsafe {
+            let top = vshlq_u32(lanes, vdupq_n_s32(24 - 8 * index as i32));
+            if signed {
+                vreinterpretq_u32_s32(vshrq_n_s32::<24>(vreinterpretq_s32_u32(top)))
+            } else {
+                vshrq_n_u32::<24>(top)
+            }
+        })
+    }
+
+    #[inline(always)]
     unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4] {
         // SAFETY: see above the impl.
         unsafe {
-            rows.prefetch::<Self>(offset, 16);
             let (low, high) = (transposed(rows, 0, offset), transposed(rows, 4, offset));
             [
                 Self([low[0], high[0]]),
@@ -168,9 +175,15 @@ impl<const DOT: bool> Vector for Neon<DOT> {
     }
 
     #[inline(always)]
-    unsafe fn begin(sum: Self) -> Self {
+    unsafe fn shift_sums(self, bits: u32) -> Self {
         // SAFETY: see above the impl.
-        if DOT { sum } else { unsafe { Self::splat(0) } }
+        self.map(|lanes| unsafe {
+            if DOT {
+                vshlq_u32(lanes, vdupq_n_s32(bits as i32))
+            } else {
+                vreinterpretq_u32_u16(vshlq_u16(vreinterpretq_u16_u32(lanes), vdupq_n_s16(bits as i16)))
+            }
+        })
     }
     #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> uint32x4_t {
@@ -198,27 +211,183 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         out
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self, _factor: Self) -> Self {
-        if DOT {
-            return partial;
-        }
+    unsafe fn end(sum: Self, partial: Self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { sum.add(partial.whole()) }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self {
         let mut out = sum;
-        for part in 0..2 {
-            // SAFETY: see above the impl.
-            out.0[part] = unsafe {
-                let (sum, pairs) =
-                    (vreinterpretq_s32_u32(sum.0[part]), vreinterpretq_s16_u32(partial.0[part]));
-                vreinterpretq_u32_s32(vpadalq_s16(sum, pairs))
-            };
+        // SAFETY: see above the impl.
+        unsafe {
+            let (whole, factor) = (partial.whole(), Self::factors(scale, multiplier));
+            for part in 0..2 {
+                out.0[part] = vmlaq_u32(sum.0[part], whole.0[part], factor.0[part]);
+            }
         }
         out
     }
+}
+
+// SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
+impl<const DOT: bool> Columns for Neon<DOT> {
+    type Line = Line128<DOT>;
+
+    #[inline(always)]
+    unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let x = Line128::load(x.as_ptr().cast());
+            let mut sums = [Line128::<DOT>::zero(); ROWS];
+            for row in 0..ROWS {
+                let packed = vld1q_u8(rows.row(row, offset));
+                let nibbles = [vandq_u8(packed, vdupq_n_u8(15)), vshrq_n_u8::<4>(packed)];
+                sums[row] = Line128::<DOT>(nibbles.map(|nibbles| vreinterpretq_s8_u8(nibbles))).dot(x);
+            }
+            Self::collect(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let x = Line128::load(x.as_ptr().cast());
+            let mut sums = [Line128::<DOT>::zero(); ROWS];
+            for row in 0..ROWS {
+                sums[row] = Line128::<DOT>::load(rows.row(row, offset)).dot(x);
+            }
+            Self::collect(sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn collect([a, b, c, d, e, f, g, h]: [int32x4_t; ROWS]) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let low = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+            let high = vpaddq_s32(vpaddq_s32(e, f), vpaddq_s32(g, h));
+            [vreinterpretq_u32_s32(low), vreinterpretq_u32_s32(high)]
+        })
+    }
+    #[inline(always)]
+    unsafe fn factors(scale: Self, [multiplier, _]: [i16; 2]) -> Self {
+        // SAFETY: see above the impl.
+        scale.map(|lanes| unsafe { vmulq_n_u32(lanes, multiplier as u32) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vaddq_u32(self.0[0], other.0[0]), vaddq_u32(self.0[1], other.0[1])] })
+    }
+}
+
+/// 32 bytes of a row in two registers, multiplied by `sdot` if `DOT`.
+#[derive(Clone, Copy)]
+struct Line128<const DOT: bool>([int8x16_t; 2]);
+
+impl<const DOT: bool> Line128<DOT> {
+    /// The products with signed bytes.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[inline(always)]
+    unsafe fn dot(self, x: Self) -> int32x4_t {
+        // SAFETY: as the caller says.
+        unsafe {
+            if DOT {
+                dot_lanes(dot_lanes(vdupq_n_s32(0), self.0[0], x.0[0]), self.0[1], x.0[1])
+            } else {
+                vpadalq_s16(vpaddlq_s16(multiply_bytes(self.0[0], x.0[0])), multiply_bytes(self.0[1], x.0[1]))
+            }
+        }
+    }
+}
+
+// SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
+impl<const DOT: bool> Line for Line128<DOT> {
+    type Sums = int32x4_t;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vld1q_s8(from.cast()), vld1q_s8(from.add(16).cast())] })
+    }
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        Self(self.0.map(|bytes| {
+            // SAFETY: see above the impl.
+            unsafe {
+                let shifted = vshlq_u8(vreinterpretq_u8_s8(bytes), vdupq_n_s8(shift as i8));
+                vreinterpretq_s8_u8(vandq_u8(shifted, vdupq_n_u8(mask)))
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vorrq_s8(self.0[0], other.0[0]), vorrq_s8(self.0[1], other.0[1])] })
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> int32x4_t {
+        // SAFETY: see above the impl.
+        unsafe { vdupq_n_s32(0) }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: int32x4_t) -> int32x4_t {
+        // SAFETY: see above the impl.
+        unsafe { vmlaq_n_s32(sums, self.dot(x), factors[row]) }
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled(
+        self,
+        x: Self,
+        factors: [&[i32; ROWS]; 2],
+        row: usize,
+        mut sums: int32x4_t,
+    ) -> int32x4_t {
+        for half in 0..2 {
+            let (weights, x) = (self.0[half], x.0[half]);
+            // SAFETY: see above the impl.
+            sums = unsafe {
+                let dot = if DOT {
+                    dot_lanes(vdupq_n_s32(0), weights, x)
+                } else {
+                    vpaddlq_s16(multiply_bytes(weights, x))
+                };
+                vmlaq_n_s32(sums, dot, factors[half][row])
+            };
+        }
+        sums
+    }
+}
+
+/// Sums of two products, of bytes whose products leave room for two.
+///
+/// # Safety
+/// All of aarch64 has NEON.
+#[inline(always)]
+unsafe fn multiply_bytes(weights: int8x16_t, x: int8x16_t) -> int16x8_t {
+    // SAFETY: as the caller says.
+    unsafe { vmlal_high_s8(vmull_s8(vget_low_s8(weights), vget_low_s8(x)), weights, x) }
 }
 
 impl<const DOT: bool> Neon<DOT> {
     #[inline(always)]
     fn map(self, operation: impl Fn(uint32x4_t) -> uint32x4_t) -> Self {
         Self([operation(self.0[0]), operation(self.0[1])])
+    }
+
+    /// Partial sums as one integer a lane.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    #[inline(always)]
+    unsafe fn whole(self) -> Self {
+        // SAFETY: as the caller says.
+        self.map(|lanes| unsafe {
+            if DOT { lanes } else { vreinterpretq_u32_s32(vpaddlq_s16(vreinterpretq_s16_u32(lanes))) }
+        })
     }
 }
 
@@ -259,6 +428,26 @@ unsafe fn dot<const STEP: usize>(mut sum: uint32x4_t, weights: uint32x4_t, x: ui
             weights = in(vreg) weights,
             x = in(vreg) x,
             step = const STEP,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// `sum` and, in each lane, four products of signed bytes.
+///
+/// # Safety
+/// The machine has `dotprod`.
+#[inline(always)]
+unsafe fn dot_lanes(mut sum: int32x4_t, weights: int8x16_t, x: int8x16_t) -> int32x4_t {
+    // The intrinsic is not stable.
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {weights:v}.16b, {x:v}.16b",
+            sum = inout(vreg) sum,
+            weights = in(vreg) weights,
+            x = in(vreg) x,
             options(pure, nomem, nostack, preserves_flags),
         );
     }

@@ -8,7 +8,7 @@ use super::{BLOCK, CHUNK, Preparation};
 use crate::device::Error;
 use crate::step::Step;
 
-/// Room for [`Step::LIMIT`] rows of activations, as f32, as 8-bit quants, or both. Written by
+/// Room for [`Step::LIMIT`] rows of activations in one or several preparations. Written by
 /// [`Kernels::prepare`](super::Kernels::prepare); memory is taken from the system as it is first written.
 pub(crate) struct Activations {
     columns: usize,
@@ -16,26 +16,42 @@ pub(crate) struct Activations {
     floats: Buffer<[f32; LANES]>,
     /// (chunks, tokens), or empty: so a matmul that holds one chunk of weights reads its tokens one after the other.
     chunks: Buffer<Chunk>,
+    /// The same with nested scales.
+    nested_chunks: Buffer<Chunk>,
 }
 
 /// Rows of floats start at multiples of so many elements.
 pub(super) const LANES: usize = 16;
 
-/// The quants of 256 columns of one row; `x ~ scale * quant`. Columns beyond the row are zero.
+/// The quants of 256 columns of one row: `x ~ scale * quant`. Columns beyond the row are zero.
 #[repr(C, align(64))]
 pub(super) struct Chunk {
     /// -127 to 127.
     pub(super) quants: [i8; CHUNK],
     /// Of every 32 columns.
     pub(super) scales: [f32; CHUNK / BLOCK],
+    /// Where scales are nested, what they are multiples of.
+    pub(super) unit: f32,
+    /// How many times that, each twice: 1 to [`MOST`](Self::MOST).
+    pub(super) multipliers: [[i16; 2]; CHUNK / BLOCK],
     /// Sum of every 32 quants, times their scale: what a minimum of the weights multiplies with.
     pub(super) sums: [f32; CHUNK / BLOCK],
-    /// -128 times the sum of every 32 quants: where an integer sum starts if its weights are stored as `weight + 128`.
+    /// Sum of every 32 quants, negated: what is added, times a number, if this number was added to their weights.
     pub(super) starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
+    /// The same in two parts: the first two of every four quants, and the other two.
+    pub(super) pair_starts: [[i16; 2]; CHUNK / BLOCK],
+    /// The same of every 16 quants.
+    pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],
     /// Sum of the magnitudes of the negative ones of every 32 quants.
     pub(super) negatives: [i32; CHUNK / BLOCK],
+}
+
+impl Chunk {
+    /// The largest multiplier. With it the sum of 256 products fits into an i32, whatever the weights: `Q6_K` has quants down to -32
+    /// and scales down to -128, and `32 * 127 * 128 * 16 * 256 < 2^31`.
+    pub(super) const MOST: i32 = 16;
 }
 
 impl Activations {
@@ -52,6 +68,7 @@ impl Activations {
             columns,
             floats: Buffer::new(room(Preparation::Floats, columns.div_ceil(LANES))?)?,
             chunks: Buffer::new(room(Preparation::Quants, columns.div_ceil(CHUNK))?)?,
+            nested_chunks: Buffer::new(room(Preparation::NestedQuants, columns.div_ceil(CHUNK))?)?,
         })
     }
 
@@ -65,6 +82,7 @@ impl Activations {
         match preparation {
             Preparation::Floats => self.floats.length > 0,
             Preparation::Quants => self.chunks.length > 0,
+            Preparation::NestedQuants => self.nested_chunks.length > 0,
         }
     }
 
@@ -76,10 +94,14 @@ impl Activations {
         self.floats.start.as_ptr().wrapping_add(row * stride).cast()
     }
 
-    /// The chunks `index` of all `tokens` rows, one after the other. Only their address: another thread may be writing a row.
-    pub(super) fn chunks(&self, index: usize, tokens: usize) -> *mut Chunk {
-        assert!((index + 1) * tokens <= self.chunks.length, "chunk {index} of {tokens} rows");
-        self.chunks.start.as_ptr().wrapping_add(index * tokens)
+    /// The chunks `index` of all `tokens` rows of quants, one after the other. Only their address: another thread may be writing a row.
+    pub(super) fn chunks(&self, preparation: Preparation, index: usize, tokens: usize) -> *mut Chunk {
+        let chunks = match preparation {
+            Preparation::NestedQuants => &self.nested_chunks,
+            _ => &self.chunks,
+        };
+        assert!((index + 1) * tokens <= chunks.length, "chunk {index} of {tokens} rows");
+        chunks.start.as_ptr().wrapping_add(index * tokens)
     }
 
     /// Write a row of floats, if there is room for floats.

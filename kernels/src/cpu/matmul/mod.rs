@@ -40,6 +40,7 @@ use crate::block::Format;
 use crate::step::Step;
 
 pub(crate) use activations::Activations;
+use activations::Chunk;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64::plug;
@@ -68,13 +69,16 @@ pub(crate) enum Preparation {
     Floats,
     /// 8-bit quants with a scale for every 32 columns.
     Quants,
+    /// The same, where all scales of 256 columns are small multiples of one.
+    NestedQuants,
 }
 
 /// What prepared activations a weight of `format` wants.
 pub(crate) fn wants(format: Format) -> Preparation {
     match format {
         Format::F32 | Format::F16 | Format::BF16 => Preparation::Floats,
-        Format::Q4_0 | Format::Q8_0 | Format::Q4_K | Format::Q5_K | Format::Q6_K => Preparation::Quants,
+        Format::Q4_0 | Format::Q8_0 => Preparation::Quants,
+        Format::Q4_K | Format::Q5_K | Format::Q6_K => Preparation::NestedQuants,
     }
 }
 
@@ -89,17 +93,26 @@ struct Product<'a> {
     rows: Range<usize>,
     /// (tokens, columns)
     activations: &'a Activations,
+    /// In which way they are prepared.
+    preparation: Preparation,
     tokens: usize,
     /// (tokens, rows), element `row` of token `t` at `t * out_stride + row`.
     out: *mut f32,
     out_stride: usize,
 }
 
+impl Product<'_> {
+    /// The chunks `index` of the activations of all tokens, one after the other. Nobody writes them meanwhile.
+    fn chunks(&self, index: usize) -> *const Chunk {
+        self.activations.chunks(self.preparation, index, self.tokens)
+    }
+}
+
 /// A function that computes a product. The caller has the instruction set and may write all of its output.
 type Multiply = unsafe fn(&Product<'_>);
 
 /// A function that writes the quants of `x` as row `row` of `tokens` rows; see [`Kernels::prepare`].
-type Quantise = unsafe fn(&Activations, row: usize, tokens: usize, x: &[f32]);
+type Quantise = unsafe fn(&Activations, Preparation, row: usize, tokens: usize, x: &[f32]);
 
 /// The functions of one instruction set.
 pub(crate) struct Kernels {
@@ -162,8 +175,10 @@ impl Kernels {
         // SAFETY: the sizes are checked above, the machine has the instruction set (`new`), the rest is the caller's.
         unsafe {
             activations.copy_floats(row, x);
-            if activations.has(Preparation::Quants) {
-                (self.quantise)(activations, row, tokens, x);
+            for preparation in [Preparation::Quants, Preparation::NestedQuants] {
+                if activations.has(preparation) {
+                    (self.quantise)(activations, preparation, row, tokens, x);
+                }
             }
         }
     }
@@ -196,7 +211,8 @@ impl Kernels {
             rows.end.checked_mul(row_bytes).is_some_and(|size| size <= weight.len()),
             "rows of the matrix"
         );
-        assert!(columns <= activations.columns() && activations.has(wants(format)), "room for the columns");
+        let preparation = wants(format);
+        assert!(columns <= activations.columns() && activations.has(preparation), "room for the columns");
         assert!(tokens <= Step::LIMIT, "tokens of a step");
         if rows.is_empty() || columns == 0 {
             return;
@@ -211,7 +227,8 @@ impl Kernels {
             Format::Q5_K => self.q5_k,
             Format::Q6_K => self.q6_k,
         };
-        let product = Product { weight, row_bytes, columns, rows, activations, tokens, out, out_stride };
+        let product =
+            Product { weight, row_bytes, columns, rows, activations, preparation, tokens, out, out_stride };
         // SAFETY: the sizes are checked above, the machine has the instruction set (`new`), the output is the caller's.
         unsafe { multiply(&product) }
     }

@@ -37,8 +37,9 @@ impl Speed {
 
     fn on(kernels: Kernels, rows: usize, columns: usize, tokens: usize) -> Self {
         assert!(tokens <= Step::LIMIT, "tokens of a step");
-        let activations = Activations::new(columns, &[Preparation::Floats, Preparation::Quants])
-            .expect("room for activations");
+        let activations =
+            Activations::new(columns, &[Preparation::Floats, Preparation::Quants, Preparation::NestedQuants])
+                .expect("room for activations");
         for row in 0..tokens {
             let x: Vec<f32> = (0..columns).map(|k| ((k * 7 + row * 13) % 17) as f32 - 8.0).collect();
             // SAFETY: nobody else knows `activations`.

@@ -47,8 +47,8 @@ impl Case {
     }
 
     fn prepare(&self, kernels: &Kernels, x: &[Vec<f32>]) -> Activations {
-        let activations =
-            Activations::new(self.columns, &[Preparation::Floats, Preparation::Quants]).unwrap();
+        let all = [Preparation::Floats, Preparation::Quants, Preparation::NestedQuants];
+        let activations = Activations::new(self.columns, &all).unwrap();
         for (row, values) in x.iter().enumerate() {
             // SAFETY: nobody else knows `activations`.
             unsafe { kernels.prepare(&activations, row, x.len(), values) };
@@ -75,7 +75,7 @@ impl Case {
             for (token, x) in self.x.iter().enumerate() {
                 let x = match wants(self.format) {
                     Preparation::Floats => x.clone(),
-                    Preparation::Quants => dequantised(&activations, token, self.x.len(), self.columns),
+                    quants => dequantised(&activations, quants, token, self.x.len(), self.columns),
                 };
                 let (mut exact, mut size) = (0.0, 0.0);
                 for k in 0..self.columns {
@@ -132,14 +132,20 @@ fn set_scales(format: Format, weight: &mut [u8], mut scale: impl FnMut() -> f32)
     }
 }
 
-fn chunk(activations: &Activations, index: usize, row: usize, tokens: usize) -> &Chunk {
+fn chunk(activations: &Activations, kind: Preparation, index: usize, row: usize, tokens: usize) -> &Chunk {
     // SAFETY: nobody writes it.
-    unsafe { &*activations.chunks(index, tokens).add(row) }
+    unsafe { &*activations.chunks(kind, index, tokens).add(row) }
 }
 
-fn dequantised(activations: &Activations, row: usize, tokens: usize, columns: usize) -> Vec<f32> {
+fn dequantised(
+    activations: &Activations,
+    kind: Preparation,
+    row: usize,
+    tokens: usize,
+    columns: usize,
+) -> Vec<f32> {
     let value = |k: usize| {
-        let chunk = chunk(activations, k / CHUNK, row, tokens);
+        let chunk = chunk(activations, kind, k / CHUNK, row, tokens);
         f32::from(chunk.quants[k % CHUNK]) * chunk.scales[k % CHUNK / BLOCK]
     };
     (0..columns).map(value).collect()
@@ -277,30 +283,44 @@ fn quants_are_nearest_and_the_same_on_every_instruction_set() {
     let expected = case.prepare(&Kernels::new(Isa::Portable), &case.x);
     for isa in isas() {
         let activations = case.prepare(&Kernels::new(isa), &case.x);
-        for (row, x) in case.x.iter().enumerate() {
-            let values = dequantised(&activations, row, 3, 480);
-            for k in 0..480 {
-                let chunk = chunk(&activations, k / CHUNK, row, 3);
-                let step = chunk.scales[k % CHUNK / BLOCK];
-                assert!(
-                    (x[k] - values[k]).abs() <= step * 0.50001,
-                    "{isa} {row} {k}: {} is {}",
-                    x[k],
-                    values[k]
-                );
-            }
-            for index in 0..2 {
-                let (chunk, expected) = (chunk(&activations, index, row, 3), chunk(&expected, index, row, 3));
-                assert_eq!(chunk.quants, expected.quants);
-                assert_eq!(chunk.scales, expected.scales);
-                assert_eq!(chunk.sums, expected.sums);
-                for block in 0..8 {
-                    let sum: i32 =
-                        chunk.quants[block * 32..][..32].iter().map(|&quant| i32::from(quant)).sum();
-                    assert_eq!(chunk.starts[block], -128 * sum);
-                    assert_eq!(chunk.half_starts[2 * block] + chunk.half_starts[2 * block + 1], -128 * sum);
+        for kind in [Preparation::Quants, Preparation::NestedQuants] {
+            for (row, x) in case.x.iter().enumerate() {
+                let values = dequantised(&activations, kind, row, 3, 480);
+                for k in 0..480 {
+                    let step = chunk(&activations, kind, k / CHUNK, row, 3).scales[k % CHUNK / BLOCK];
+                    // Next to the smallest f32 that has an inverse, numbers are none.
+                    let most = (step * 0.5001).max(127.0 * f32::MIN_POSITIVE);
+                    assert!((x[k] - values[k]).abs() <= most, "{isa} {row} {k}: {} is {}", x[k], values[k]);
+                }
+                for index in 0..2 {
+                    let chunk = chunk(&activations, kind, index, row, 3);
+                    assert_eq!(chunk.quants, self::chunk(&expected, kind, index, row, 3).quants);
+                    assert_eq!(chunk.scales, self::chunk(&expected, kind, index, row, 3).scales);
+                    check_sums(chunk);
+                    for block in 0..if kind == Preparation::NestedQuants { 8 } else { 0 } {
+                        let [multiplier, again] = chunk.multipliers[block];
+                        assert!((1..=Chunk::MOST).contains(&i32::from(multiplier)) && multiplier == again);
+                        assert_eq!(chunk.scales[block], chunk.unit * f32::from(multiplier));
+                    }
                 }
             }
+        }
+    }
+}
+
+fn check_sums(chunk: &Chunk) {
+    let sum = |quants: &[i8]| quants.iter().map(|&quant| i32::from(quant)).sum::<i32>();
+    for block in 0..8 {
+        let quants = &chunk.quants[block * 32..][..32];
+        assert_eq!(chunk.starts[block], -sum(quants));
+        assert_eq!(chunk.sums[block], sum(quants) as f32 * chunk.scales[block]);
+        assert_eq!(chunk.pair_starts[block].map(i32::from).iter().sum::<i32>(), -sum(quants));
+        for half in 0..2 {
+            let (quants, half) = (&quants[16 * half..16 * half + 16], 2 * block + half);
+            let first: Vec<i8> = quants.chunks(4).flat_map(|four| &four[..2]).copied().collect();
+            assert_eq!(chunk.half_starts[half], -sum(quants));
+            let [low, high] = chunk.half_pair_starts[half].map(i32::from);
+            assert_eq!((low, high), (-sum(&first), sum(&first) - sum(quants)));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::Product;
 use super::super::activations::Chunk;
+use super::columns::Columns;
 use super::many::Tile;
 use super::rows::Rows;
 use super::unpack::Quants;
@@ -13,7 +14,7 @@ use super::{Sums, TILES, floats};
 /// function their loops are unrolled too far, and sums do not stay in registers. `compiled!` makes them of the generic functions.
 pub(in super::super) trait Compiled: Vector {
     /// The vector for one token, where memory is slower than a shorter one.
-    type One: Compiled;
+    type One: CompiledOne;
 
     /// See [`many::unpack`](super::many::unpack()).
     unsafe fn unpack<F: Quants>(rows: &Rows, offset: usize, blocks: usize, tile: &mut Tile<Self>);
@@ -31,6 +32,10 @@ pub(in super::super) trait Compiled: Vector {
         apart: usize,
         token: usize,
     );
+}
+
+/// The same for one token.
+pub(in super::super) trait CompiledOne: Compiled + Columns {
     /// See [`one::accumulate`](super::one::accumulate).
     unsafe fn accumulate_one<F: Quants>(
         rows: &Rows,
@@ -48,7 +53,7 @@ macro_rules! compiled {
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
             use $crate::cpu::matmul::tiles::{
-                Sums, TILES, entries::Compiled, floats, many, many::Tile, one, rows::Rows, unpack::Quants,
+                Sums, TILES, entries::Compiled, floats, many, many::Tile, rows::Rows, unpack::Quants,
             };
 
             impl Compiled for $vector {
@@ -92,7 +97,21 @@ macro_rules! compiled {
                     // SAFETY: the same contract.
                     unsafe { floats::tile::<Self, F, PARTS, R, T>(product, first, apart, token) }
                 }
-                #[inline]
+            }
+        };
+    };
+}
+pub(in super::super) use compiled;
+
+/// Compile those of `$vector` for one token.
+macro_rules! compiled_one {
+    ($vector:ty, $features:literal) => {
+        const _: () = {
+            use $crate::cpu::matmul::activations::Chunk;
+            use $crate::cpu::matmul::tiles::{entries::CompiledOne, one, rows::Rows, unpack::Quants};
+
+            impl CompiledOne for $vector {
+                #[inline(never)]
                 #[target_feature(enable = $features)]
                 unsafe fn accumulate_one<F: Quants>(
                     rows: &Rows,
@@ -108,7 +127,7 @@ macro_rules! compiled {
         };
     };
 }
-pub(in super::super) use compiled;
+pub(in super::super) use compiled_one;
 
 /// `plug`, which fills the slots of a table with functions for vectors `$vector`, compiled with `$features`.
 macro_rules! entries {
@@ -167,12 +186,13 @@ macro_rules! entries {
         #[target_feature(enable = $features)]
         unsafe fn quantise(
             activations: &$crate::cpu::matmul::Activations,
+            preparation: $crate::cpu::matmul::Preparation,
             row: usize,
             tokens: usize,
             x: &[f32],
         ) {
             // SAFETY: the same contract.
-            unsafe { $crate::cpu::matmul::portable::quantise(activations, row, tokens, x) }
+            unsafe { $crate::cpu::matmul::portable::quantise(activations, preparation, row, tokens, x) }
         }
     };
 }

@@ -40,15 +40,9 @@ pub(in super::super) unsafe fn multiply_one<
     let rows = product.rows.clone();
     // SAFETY: of every tile, at least the first row is in `rows`.
     unsafe {
-        if V::APART {
-            let apart = rows.len().div_ceil(STREAMS);
-            for row in rows.start..rows.start + apart {
-                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
-            }
-        } else {
-            for row in rows.step_by(STREAMS) {
-                V::float_tile::<F, PARTS, STREAMS, 1>(product, row, 1, 0);
-            }
+        let apart = rows.len().div_ceil(STREAMS);
+        for row in rows.start..rows.start + apart {
+            V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
         }
     }
 }

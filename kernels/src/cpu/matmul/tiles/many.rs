@@ -9,11 +9,10 @@ use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK, Product};
 use super::entries::Compiled;
 use super::rows::Rows;
-use super::unpack::{Quants, Take};
+use super::unpack::Quants;
 use super::vector::{Floats, Vector};
 use super::{
-    NEAR, ONES, Scales, Sums, TILES, add_minimum, add_whole, broadcast, multiply, parts, run, scale, start,
-    store,
+    NEAR, Scales, Sums, TILES, add_block, add_nested, begin, broadcast, multiply, parts, run, store,
 };
 use crate::step::Step;
 
@@ -23,17 +22,6 @@ pub(in super::super) struct Tile<V: Vector> {
     /// (columns / 4, rows, 4)
     quants: [V; CHUNK / 4],
     scales: Scales<V>,
-}
-
-impl<V: Vector> Take<V> for Tile<V> {
-    #[inline(always)]
-    fn scales(&mut self) -> &mut Scales<V> {
-        &mut self.scales
-    }
-    #[inline(always)]
-    unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {
-        self.quants[4 * unit..4 * unit + 4].copy_from_slice(&quants);
-    }
 }
 
 /// # Safety
@@ -59,14 +47,11 @@ pub(super) unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>
                 for index in 0..chunks {
                     let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
                     for tile in 0..TILES {
-                        if V::APART {
-                            // Here they lie behind each other after all.
-                            rows[tile].prefetch::<V>(index * F::BYTES, F::BYTES);
-                        }
+                        rows[tile].prefetch::<V>(index * F::BYTES, F::BYTES);
                         // SAFETY: the rows have a chunk of so many blocks there.
                         V::unpack::<F>(&rows[tile], index * F::BYTES, blocks, &mut tiles[tile]);
                     }
-                    let x = product.activations.chunks(index, product.tokens).wrapping_add(token);
+                    let x = product.chunks(index).wrapping_add(token);
                     for (part, sums) in sums.chunks_mut(group).enumerate() {
                         // SAFETY: from here on there are as many chunks as `sums`, and nobody writes them meanwhile.
                         accumulate_group::<V, F>(&tiles, blocks, x.wrapping_add(part * group), sums);
@@ -93,7 +78,10 @@ pub(in super::super) unsafe fn unpack<V: Vector, F: Quants>(
     tile: &mut Tile<V>,
 ) {
     // SAFETY: as the caller says.
-    unsafe { F::unpack(rows, offset, blocks, tile) }
+    unsafe {
+        F::scales(rows, offset, blocks, &mut tile.scales);
+        F::quants(rows, offset, blocks, &mut tile.quants);
+    }
 }
 
 /// Add the products of the tiles' `blocks` with chunk `x[t]` to `sums[t]`, for all of the few `sums`.
@@ -137,76 +125,54 @@ pub(in super::super) unsafe fn accumulate<V: Vector, F: Quants, const T: usize>(
     let sums: &mut [Sums<V>; T] = (&mut sums[..T]).try_into().expect("as many sums as tokens");
     // SAFETY: as the caller says.
     unsafe {
-        let mut totals = if F::NESTED { [[V::Floats::splat(0.0); TILES]; T] } else { *sums };
+        let mut integers = [[V::splat(0); TILES]; T];
         for block in 0..blocks.min(CHUNK / BLOCK) {
-            let mut products = [[V::Floats::splat(0.0); TILES]; T];
             for part in 0..parts::<F>() {
-                let part = block * parts::<F>() + part;
-                let integers = dot::<V, F, T>(tiles, part, x);
+                add_part::<V, F, T>(tiles, block * parts::<F>() + part, x, &mut integers);
+            }
+            if !F::NESTED {
                 for token in 0..T {
                     for tile in 0..TILES {
-                        let product = &mut products[token][tile];
-                        let (integers, parts) = (integers[token][tile], &tiles[tile].scales.parts);
-                        *product = scale::<V, F>(part, integers, parts[part], *product);
+                        let (scale, sum) = (tiles[tile].scales.blocks[block], &mut sums[token][tile]);
+                        *sum = add_block(integers[token][tile], scale, x[token], block, *sum);
                     }
                 }
+                integers = [[V::splat(0); TILES]; T];
             }
+        }
+        if F::NESTED {
             for token in 0..T {
                 for tile in 0..TILES {
-                    let total = &mut totals[token][tile];
-                    *total = products[token][tile].mul_add(V::Floats::splat(x[token].scales[block]), *total);
+                    let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
+                    *sum = add_nested::<V, F>(scales, x[token], integers[token][tile], *sum);
                 }
-            }
-        }
-        if !F::NESTED {
-            *sums = totals;
-            return;
-        }
-        let mut minima = [[V::Floats::splat(0.0); TILES]; T];
-        if F::MINIMA {
-            for block in 0..CHUNK / BLOCK {
-                for token in 0..T {
-                    for tile in 0..TILES {
-                        let (scales, minimum) = (&tiles[tile].scales, &mut minima[token][tile]);
-                        *minimum = add_minimum(scales, x[token], block, *minimum);
-                    }
-                }
-            }
-        }
-        for token in 0..T {
-            for tile in 0..TILES {
-                let (scales, sum) = (&tiles[tile].scales, &mut sums[token][tile]);
-                *sum = add_whole::<V, F>(scales, totals[token][tile], minima[token][tile], *sum);
             }
         }
     }
 }
 
-/// Integer sums of part `part` of a chunk, for each token and tile.
+/// Add the products of part `part` of a chunk, with its scale where scales are nested, to `integers` of each token and tile.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn dot<V: Vector, F: Quants, const T: usize>(
+unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
     tiles: &[Tile<V>; TILES],
     part: usize,
     x: [&Chunk; T],
-) -> [[V; TILES]; T] {
+    integers: &mut [[V; TILES]; T],
+) {
     let steps = BLOCK / 4 / parts::<F>();
     // SAFETY: as the caller says.
     unsafe {
-        let mut sums = [[V::splat(0); TILES]; T];
-        for token in 0..T {
-            sums[token] = [start::<V, F>(x[token], part); TILES];
-        }
-        for first in 0..steps / run::<V, F>(steps) {
-            let first = part * steps + first * run::<V, F>(steps);
-            let mut partial = sums;
-            for token in 0..T {
-                for tile in 0..TILES {
-                    partial[token][tile] = V::begin(sums[token][tile]);
+        for first in (0..steps).step_by(run::<V, F>(steps)) {
+            let mut partial = [[V::splat(0); TILES]; T];
+            if first == 0 {
+                for token in 0..T {
+                    partial[token] = [begin::<V, F>(x[token], part); TILES];
                 }
             }
+            let first = part * steps + first;
             let run = run::<V, F>(steps);
             if run < 8 || V::LARGEST_PAIR == i32::MAX {
                 for step in (0..run).step_by(V::STEPS) {
@@ -224,11 +190,16 @@ unsafe fn dot<V: Vector, F: Quants, const T: usize>(
             }
             for token in 0..T {
                 for tile in 0..TILES {
-                    sums[token][tile] = V::end(sums[token][tile], partial[token][tile], V::splat(ONES));
+                    let (sum, partial) = (&mut integers[token][tile], partial[token][tile]);
+                    *sum = if F::NESTED {
+                        let multiplier = x[token].multipliers[part / parts::<F>()];
+                        V::add_scaled(*sum, partial, tiles[tile].scales.parts[part], multiplier)
+                    } else {
+                        V::end(*sum, partial)
+                    };
                 }
             }
         }
-        sums
     }
 }
 

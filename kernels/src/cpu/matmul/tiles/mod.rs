@@ -1,8 +1,9 @@
 //! Matmul in tiles, written once over a [`Vector`] and compiled for every instruction set that has one.
 //!
-//! Quantised weights go through tiles with a row in every lane: a chunk of 256 columns is unpacked and transposed into the L1 cache,
-//! with four consecutive columns of a row in its 32-bit lane, and then multiplied with all tokens, whose activations are broadcast as
-//! they are loaded. Decode is the same with one token, without the tile between.
+//! With many tokens, quantised weights go through tiles with a row in every lane: a chunk of 256 columns is unpacked and transposed into
+//! the L1 cache, with four consecutive columns of a row in its 32-bit lane, and then multiplied with all tokens, whose activations are
+//! broadcast as they are loaded ([`many`]). With one token nothing is transposed: columns lie in lanes, which are added up once for all
+//! columns that share a scale ([`one`]).
 //!
 //! Instruction sets multiply bytes in different ways ([`Vector::WHOLE_BYTES`], [`Vector::LARGEST_PAIR`]). What was added to weights
 //! for that is paid back by where the integer sum starts. All of them arrive at the same integers.
@@ -11,6 +12,7 @@
     reason = "rows of weights, activations and the output are read and written through pointers"
 )]
 
+pub(super) mod columns;
 pub(super) mod entries;
 pub(super) mod floats;
 pub(super) mod many;
@@ -23,7 +25,7 @@ use super::activations::Chunk;
 use super::{BLOCK, CHUNK, Product};
 use entries::Compiled;
 use rows::Rows;
-use unpack::{Quants, lower};
+use unpack::Quants;
 use vector::{Floats, Vector};
 
 /// Tiles that share a load of activations.
@@ -31,9 +33,6 @@ pub(super) const TILES: usize = 2;
 
 /// Bytes of activations that are used for row after row: what may stay in the L2 cache meanwhile.
 const NEAR: usize = 768 << 10;
-
-/// A one in both halves of a lane: the factor that leaves integer sums as they are.
-const ONES: i32 = 0x0001_0001;
 
 /// Most lanes of a vector.
 const MOST_LANES: usize = 16;
@@ -44,8 +43,10 @@ pub(super) type Sums<V> = [<V as Vector>::Floats; TILES];
 /// Scales of 256 columns of as many rows as there are lanes.
 #[derive(Clone, Copy)]
 pub(super) struct Scales<V: Vector> {
-    /// (columns / 16 or 32, rows)
-    parts: [V::Floats; CHUNK / BLOCK * 2],
+    /// (columns / 32, rows), where they are not nested.
+    blocks: [V::Floats; CHUNK / BLOCK],
+    /// (columns / 16 or 32, rows), where they are nested: integers as [`Vector::add_scaled`] wants them.
+    parts: [V; CHUNK / BLOCK * 2],
     /// (columns / 32, rows)
     minima: [V::Floats; CHUNK / BLOCK],
     /// (rows)
@@ -60,21 +61,8 @@ impl<V: Vector> Scales<V> {
     #[inline(always)]
     unsafe fn zero() -> Self {
         // SAFETY: as the caller says.
-        let zero = unsafe { V::Floats::splat(0.0) };
-        Self { parts: [zero; _], minima: [zero; _], whole: zero, whole_minimum: zero }
-    }
-
-    /// The scale of a part, the unsigned byte `byte` of the lanes, for quants that are lifted by `lift` bits.
-    ///
-    /// # Safety
-    /// The instructions of `V` are enabled.
-    #[inline(always)]
-    unsafe fn integer(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
-        // SAFETY: as the caller says.
-        unsafe {
-            let scale = lanes.unsigned_byte(byte);
-            self.parts[part] = if lift == 0 { scale } else { scale.mul(V::Floats::splat(lower(lift))) };
-        }
+        let (zero, integer) = unsafe { (V::Floats::splat(0.0), V::splat(0)) };
+        Self { blocks: [zero; _], parts: [integer; _], minima: [zero; _], whole: zero, whole_minimum: zero }
     }
 }
 
@@ -129,73 +117,79 @@ const fn run<V: Vector, F: Quants>(most: usize) -> usize {
     if run < most { run } else { most }
 }
 
-/// Where the integer sum of part `part` starts: at what was added to the weights, taken off again, or at what complements lack.
+/// Where partial sums of part `part` start: at what was added to the weights, taken off again, or at what complements lack.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+    let offset = unpack::offset::<V, F>();
+    // SAFETY: as the caller says.
+    unsafe {
+        if offset == 0 {
+            return V::splat(if F::SIGNED && V::COMPLEMENTS { x.negatives[part] } else { 0 });
+        }
+        start::<V, F>(x, part).shift_sums(offset.ilog2())
+    }
+}
+
+/// The same where one was added to the weights.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
-    let start = if F::HALVES { x.half_starts[part] } else { x.starts[part % x.starts.len()] };
     // SAFETY: as the caller says.
     unsafe {
-        match unpack::offset::<V, F>() {
-            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[part % x.negatives.len()]),
-            0 => V::splat(0),
-            offset => V::splat(start).shift_signed(7 - offset.ilog2()),
+        match (V::LARGEST_PAIR == i32::MAX, F::HALVES) {
+            (true, true) => V::splat(x.half_starts[part]),
+            (true, false) => V::splat(x.starts[part]),
+            (false, true) => V::splat_pair(x.half_pair_starts[part]),
+            (false, false) => V::splat_pair(x.pair_starts[part]),
         }
     }
 }
 
-/// The products of a block so far, with part `part` of the chunk. Where scales are nested all of this is below 2^24 and so exact, and
-/// the same as if the integers had been multiplied.
+/// The sum of all chunks so far, with one whose scales are nested: `total` integers, and its minima taken off.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn scale<V: Vector, F: Quants>(
-    part: usize,
-    integers: V,
-    scale: V::Floats,
-    products: V::Floats,
-) -> V::Floats {
-    // SAFETY: as the caller says.
-    unsafe {
-        let floats = integers.to_floats();
-        if part.is_multiple_of(parts::<F>()) { floats.mul(scale) } else { floats.mul_add(scale, products) }
-    }
-}
-
-/// What minima of the blocks so far take off, with those of `block`.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn add_minimum<V: Vector>(
+unsafe fn add_nested<V: Vector, F: Quants>(
     scales: &Scales<V>,
     x: &Chunk,
-    block: usize,
-    minimum: V::Floats,
-) -> V::Floats {
-    // SAFETY: as the caller says.
-    unsafe { scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minimum) }
-}
-
-/// The sum of all chunks so far, with one whose scales are nested.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn add_whole<V: Vector, F: Quants>(
-    scales: &Scales<V>,
-    total: V::Floats,
-    minimum: V::Floats,
+    total: V,
     sum: V::Floats,
 ) -> V::Floats {
     // SAFETY: as the caller says.
     unsafe {
-        let sum = total.mul_add(scales.whole, sum);
-        if F::MINIMA { minimum.mul_sub_from(scales.whole_minimum, sum) } else { sum }
+        let scale = scales.whole.mul(V::Floats::splat(x.unit));
+        let sum = total.to_floats().mul_add(scale, sum);
+        if !F::MINIMA {
+            return sum;
+        }
+        let mut minimum = V::Floats::splat(0.0);
+        for block in 0..CHUNK / BLOCK {
+            minimum = scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minimum);
+        }
+        minimum.mul_sub_from(scales.whole_minimum, sum)
     }
+}
+
+/// The sum of all blocks so far, with one of these integers and of this scale.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_block<V: Vector>(
+    integers: V,
+    scale: V::Floats,
+    x: &Chunk,
+    block: usize,
+    sum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe { integers.to_floats().mul(scale).mul_add(V::Floats::splat(x.scales[block]), sum) }
 }
 
 /// The quants of [`Vector::STEPS`] steps, from `step` on.

@@ -1,74 +1,93 @@
-//! One token: quants are multiplied as they are unpacked.
+//! One token: columns in lanes, so that weights are multiplied as they are loaded.
 #![expect(unsafe_code, reason = "vector instructions, and activations behind a pointer")]
 
-use std::array;
-use std::marker::PhantomData;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
 
 use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK, Product};
-use super::entries::Compiled;
+use super::columns::{Columns, Line, ROWS};
+use super::entries::CompiledOne;
 use super::rows::{Rows, distance};
-use super::unpack::{Quants, Take};
+use super::unpack::{Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{
-    ONES, Scales, TILES, add_minimum, add_whole, broadcast, multiply, parts, run, scale, start, store,
-};
+use super::{Scales, add_block, add_nested, parts, start, store};
+
+/// Sums of every row.
+type Sums<V> = [<<V as Columns>::Line as Line>::Sums; ROWS];
+
+/// The factors of a chunk: (columns / 16 or 32, rows). Only those that its format has are ever written, or read.
+type Factors = [MaybeUninit<[i32; ROWS]>; CHUNK / BLOCK * 2];
 
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
 #[inline(always)]
-pub(super) unsafe fn multiply_one<V: Compiled, F: Quants>(product: &Product<'_>) {
+pub(super) unsafe fn multiply_one<V: CompiledOne, F: Quants>(product: &Product<'_>) {
     let mut rest = product.rows.clone();
-    if V::APART {
-        let apart = distance(product, V::LANES);
-        for first in rest.start..rest.start + apart {
-            // SAFETY: the same contract.
-            unsafe { multiply_tiles::<V, F, 1>(product, [Rows::apart(product, V::LANES, first, apart)]) }
-        }
-        rest.start += V::LANES * apart;
-    }
-    while !rest.is_empty() {
-        let next = |_| Rows::next(product, V::LANES, &mut rest);
+    let apart = distance(product, ROWS);
+    for first in rest.start..rest.start + apart {
         // SAFETY: the same contract.
-        unsafe {
-            if V::APART {
-                multiply_tiles::<V, F, 1>(product, array::from_fn(next));
-            } else {
-                multiply_tiles::<V, F, TILES>(product, array::from_fn(next));
-            }
-        }
+        unsafe { multiply_rows::<V, F>(product, Rows::apart(product, ROWS, first, apart)) }
+    }
+    rest.start += ROWS * apart;
+    while !rest.is_empty() {
+        // SAFETY: the same contract.
+        unsafe { multiply_rows::<V, F>(product, Rows::next(product, ROWS, &mut rest)) }
     }
 }
 
-/// The same of the rows of `N` tiles.
+/// The same of these rows.
 ///
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
 #[inline(always)]
-unsafe fn multiply_tiles<V: Compiled, F: Quants, const N: usize>(product: &Product<'_>, rows: [Rows; N]) {
+unsafe fn multiply_rows<V: CompiledOne, F: Quants>(product: &Product<'_>, rows: Rows) {
+    const { assert!(V::LANES == ROWS) }
     // SAFETY: of all below, the instructions are enabled.
     unsafe {
-        let mut sums = [V::Floats::splat(0.0); N];
+        let mut sum = V::Floats::splat(0.0);
         for index in 0..product.columns.div_ceil(CHUNK) {
             let blocks = (product.columns - index * CHUNK).min(CHUNK) / BLOCK;
             // SAFETY: nobody writes the activations meanwhile.
-            let x = &*product.activations.chunks(index, 1);
-            for tile in 0..N {
-                // SAFETY: the rows have a chunk of so many blocks there.
-                V::accumulate_one::<F>(&rows[tile], index * F::BYTES, blocks, x, &mut sums[tile]);
-            }
+            let x = &*product.chunks(index);
+            // SAFETY: the rows have a chunk of so many blocks there.
+            V::accumulate_one::<F>(&rows, index * F::BYTES, blocks, x, &mut sum);
         }
         // SAFETY: the caller may write the elements of `product.rows`.
-        store::<V>(product, 0, &rows, &sums);
+        store::<V>(product, 0, &[rows], &[sum]);
     }
 }
 
-/// Add to `sum` the products of the rows' `blocks` with chunk `x`, without a tile between unpacking and multiplying.
+/// A format whose blocks have scales of their own.
+pub(super) trait Plain: Quants {
+    /// The products of a block, which starts at `offset`, with activations.
+    ///
+    /// # Safety
+    /// The rows have this block, and the instructions of `V` are enabled.
+    unsafe fn dot<V: Columns>(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> V;
+}
+
+/// A format whose scales are nested.
+pub(super) trait Nested: Quants {
+    /// The quants of a block of the chunk that starts at `chunk` of one row.
+    ///
+    /// # Safety
+    /// The row has this block, and the instructions of `L` are enabled.
+    unsafe fn line<L: Line>(chunk: *const u8, block: usize) -> L;
+
+    /// The blocks of pair `pair` of four, of which [`Self::line`] loads the same bytes.
+    #[inline(always)]
+    fn pair(pair: usize) -> [usize; 2] {
+        [2 * pair, 2 * pair + 1]
+    }
+}
+
+/// Add to `sum` the products of the rows' `blocks` with chunk `x`.
 ///
 /// # Safety
 /// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
 #[inline(always)]
-pub(in super::super) unsafe fn accumulate<V: Vector, F: Quants>(
+pub(in super::super) unsafe fn accumulate<V: Columns, F: Quants>(
     rows: &Rows,
     offset: usize,
     blocks: usize,
@@ -77,161 +96,180 @@ pub(in super::super) unsafe fn accumulate<V: Vector, F: Quants>(
 ) {
     // SAFETY: as the caller says.
     unsafe {
-        let (zero, float) = (V::splat(0), V::Floats::splat(0.0));
-        let total = if F::NESTED { float } else { *sum };
-        let (scales, sums, partials) = (Scales::zero(), [zero; _], [zero; _]);
-        let factors = [zero; _];
-        let mut dot = Dot::<V, F> { x, scales, factors, sums, partials, total, format: PhantomData };
-        if V::APART {
-            rows.prefetch_lanes::<V>(offset, F::BYTES);
-        }
-        F::unpack(rows, offset, blocks, &mut dot);
-        if !F::ORDERED {
-            for block in 0..CHUNK / BLOCK {
-                dot.add_block(block);
-            }
-        }
-        if !F::NESTED {
-            *sum = dot.total;
-            return;
-        }
-        let mut minimum = float;
-        if F::MINIMA {
-            for block in 0..CHUNK / BLOCK {
-                minimum = add_minimum(&dot.scales, x, block, minimum);
-            }
-        }
-        *sum = add_whole::<V, F>(&dot.scales, dot.total, minimum, *sum);
+        rows.prefetch_lanes::<V>(offset, F::BYTES);
+        *sum = F::accumulate::<V>(rows, offset, blocks, x, *sum);
     }
 }
 
-/// Whether integer sums are multiplied with their scales as they are made, with one token.
-const fn scaled<V: Vector, F: Quants>() -> bool {
-    V::FACTORS && F::MINIMA
-}
-
-/// Multiplies quants at once, for one token. Where blocks come in their order they are summed up as they end, and what was kept of
-/// one is not needed for those after the next.
-struct Dot<'a, V: Vector, F> {
-    x: &'a Chunk,
-    scales: Scales<V>,
-    /// Integer scales, if `end` multiplies with them.
-    factors: [V; CHUNK / BLOCK],
-    /// Of parts.
-    sums: [V; CHUNK / BLOCK * 2],
-    /// Of blocks of which one unit of two was multiplied, where partial sums hold both.
-    partials: [V; CHUNK / BLOCK],
-    /// Of the blocks that were added.
-    total: V::Floats,
-    format: PhantomData<F>,
-}
-
-impl<V: Vector, F: Quants> Dot<'_, V, F> {
-    /// Where something of part `part` of the chunk is kept.
-    #[inline(always)]
-    const fn slot(part: usize) -> usize {
-        if F::ORDERED { part % 2 } else { part }
-    }
-
-    /// Where its scale is kept: nested ones come all at once.
-    #[inline(always)]
-    const fn scale_slot(part: usize) -> usize {
-        if F::NESTED { part } else { Self::slot(part) }
-    }
-
-    /// Add a block whose quants are all multiplied.
-    ///
-    /// # Safety
-    /// The instructions of `V` are enabled.
-    #[inline(always)]
-    unsafe fn add_block(&mut self, block: usize) {
+/// `sum` and the products of blocks that have scales of their own.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
+    rows: &Rows,
+    offset: usize,
+    blocks: usize,
+    x: &Chunk,
+    mut sum: V::Floats,
+) -> V::Floats {
+    for block in 0..blocks.min(CHUNK / BLOCK) {
+        let offset = offset + block * (F::BYTES * BLOCK / CHUNK);
         // SAFETY: as the caller says.
         unsafe {
-            let mut product = V::Floats::splat(0.0);
-            for part in 0..parts::<F>() {
-                let part = block * parts::<F>() + part;
-                let sum = self.sums[Self::slot(part)];
-                product = if scaled::<V, F>() {
-                    sum.to_floats()
-                } else {
-                    scale::<V, F>(part, sum, self.scales.parts[Self::scale_slot(part)], product)
-                };
-            }
-            self.total = product.mul_add(V::Floats::splat(self.x.scales[block]), self.total);
+            let integers = F::dot::<V>(rows, offset, &x.quants.as_chunks().0[block]);
+            let integers = integers.add(plain_start::<V, F>(x, block));
+            sum = add_block(integers, V::load_halves(rows, offset), x, block, sum);
         }
     }
+    sum
 }
 
-impl<V: Vector, F: Quants> Take<V> for Dot<'_, V, F> {
-    #[inline(always)]
-    fn scales(&mut self) -> &mut Scales<V> {
-        &mut self.scales
-    }
-    #[inline(always)]
-    unsafe fn scale(&mut self, part: usize, scale: V::Floats) {
-        self.scales.parts[Self::scale_slot(part)] = scale;
-    }
-    #[inline(always)]
-    unsafe fn integer_scale(&mut self, part: usize, lanes: V, byte: usize, lift: i32) {
-        // SAFETY: as the caller says.
-        unsafe {
-            if scaled::<V, F>() {
-                self.factors[part] = lanes.factor(byte);
-            } else {
-                self.scales.integer(part, lanes, byte, lift);
-            }
-        }
-    }
-    #[inline(always)]
-    unsafe fn quants(&mut self, unit: usize, quants: [V; 4]) {
-        let part = unit * parts::<F>() / 2;
-        let steps = BLOCK / 4 / parts::<F>();
-        let (begins, ends) = (F::HALVES || unit.is_multiple_of(2), !unit.is_multiple_of(2));
-        // SAFETY: as the caller says.
-        unsafe {
-            let factor = if scaled::<V, F>() { self.factors[part] } else { V::splat(ONES) };
-            let slot = Self::slot(part);
-            let mut sum = if begins { start::<V, F>(self.x, part) } else { self.sums[slot] };
-            if run::<V, F>(steps) == 8 {
-                let partial = if begins { V::begin(sum) } else { self.partials[slot] };
-                let partial = multiply_unit::<V, F>(partial, 4 * unit, &quants, self.x);
-                self.partials[slot] = partial;
-                if ends {
-                    sum = V::end(sum, partial, factor);
-                }
-            } else {
-                for first in 0..4 / run::<V, F>(4) {
-                    let first = first * run::<V, F>(4);
-                    let run = &quants[first..first + run::<V, F>(4)];
-                    let partial = multiply_unit::<V, F>(V::begin(sum), 4 * unit + first, run, self.x);
-                    sum = V::end(sum, partial, factor);
-                }
-            }
-            self.sums[slot] = sum;
-            if F::ORDERED && ends {
-                self.add_block(unit / 2);
-            }
-        }
-    }
-}
-
-/// `partial` and the products of `quants` with the activations from step `first` on.
+/// What the integer sum of a block lacks: what was added to the weights, or to complements.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn multiply_unit<V: Vector, F: Quants>(mut partial: V, first: usize, quants: &[V], x: &Chunk) -> V {
-    for step in (0..quants.len()).step_by(V::STEPS) {
-        // SAFETY: as the caller says.
-        unsafe {
-            let x = broadcast::<V>(x, first + step);
-            partial = multiply::<V, F, 0>(partial, quants[step], x);
-            if V::STEPS == 4 {
-                partial = multiply::<V, F, 1>(partial, quants[step + 1], x);
-                partial = multiply::<V, F, 2>(partial, quants[step + 2], x);
-                partial = multiply::<V, F, 3>(partial, quants[step + 3], x);
+unsafe fn plain_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        match offset::<V, F>() {
+            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[block]),
+            0 => V::splat(0),
+            offset => V::splat(x.starts[block]).shift(offset.ilog2() as i32),
+        }
+    }
+}
+
+/// `sum` and the products of a chunk whose scales are nested.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
+    rows: &Rows,
+    offset: usize,
+    x: &Chunk,
+    sum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut scales = Scales::<V>::zero();
+        F::scales(rows, offset, CHUNK / BLOCK, &mut scales);
+        let mut factors: Factors = [MaybeUninit::uninit(); CHUNK / BLOCK * 2];
+        let mut starts = V::splat(0);
+        // Written out, so that scales stay in registers.
+        add_starts::<V, F>(&scales, x, 0, &mut factors, &mut starts);
+        add_starts::<V, F>(&scales, x, 1, &mut factors, &mut starts);
+        add_starts::<V, F>(&scales, x, 2, &mut factors, &mut starts);
+        add_starts::<V, F>(&scales, x, 3, &mut factors, &mut starts);
+        // Read from memory, not out of registers lane by lane.
+        let factors = black_box(&factors);
+        let mut sums = [V::Line::zero(); ROWS];
+        add_pair::<V, F>(rows, offset, x, F::pair(0), factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, F::pair(1), factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, F::pair(2), factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, F::pair(3), factors, &mut sums);
+        let mut total = V::collect(sums);
+        if F::OFFSET != 0 {
+            total = total.add(starts.shift(F::OFFSET.ilog2() as i32));
+        }
+        add_nested::<V, F>(&scales, x, total, sum)
+    }
+}
+
+/// Write the factors of two blocks, and add to `starts` what their sums lack if one was added to their quants.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_starts<V: Columns, F: Nested>(
+    scales: &Scales<V>,
+    x: &Chunk,
+    pair: usize,
+    factors: &mut Factors,
+    starts: &mut V,
+) {
+    for block in [2 * pair, 2 * pair + 1] {
+        for part in 0..parts::<F>() {
+            let part = block * parts::<F>() + part;
+            let (scale, multiplier) = (scales.parts[part], x.multipliers[block]);
+            // SAFETY: as the caller says; a vector has a factor for every row.
+            unsafe {
+                let vector = V::factors(scale, multiplier);
+                factors[part].as_mut_ptr().cast::<V>().write_unaligned(vector);
+                if F::OFFSET != 0 {
+                    *starts = V::add_scaled(*starts, start::<V, F>(x, part), scale, multiplier);
+                }
             }
         }
     }
-    partial
+}
+
+/// Add the products of two blocks that share bytes.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn add_pair<V: Columns, F: Nested>(
+    rows: &Rows,
+    offset: usize,
+    x: &Chunk,
+    pair: [usize; 2],
+    factors: &Factors,
+    sums: &mut Sums<V>,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        // Written out, so that sums stay in registers.
+        sums[0] = add_row::<V, F>(rows, 0, offset, x, pair, factors, sums[0]);
+        sums[1] = add_row::<V, F>(rows, 1, offset, x, pair, factors, sums[1]);
+        sums[2] = add_row::<V, F>(rows, 2, offset, x, pair, factors, sums[2]);
+        sums[3] = add_row::<V, F>(rows, 3, offset, x, pair, factors, sums[3]);
+        sums[4] = add_row::<V, F>(rows, 4, offset, x, pair, factors, sums[4]);
+        sums[5] = add_row::<V, F>(rows, 5, offset, x, pair, factors, sums[5]);
+        sums[6] = add_row::<V, F>(rows, 6, offset, x, pair, factors, sums[6]);
+        sums[7] = add_row::<V, F>(rows, 7, offset, x, pair, factors, sums[7]);
+    }
+}
+
+/// The same of one row.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn add_row<V: Columns, F: Nested>(
+    rows: &Rows,
+    row: usize,
+    offset: usize,
+    x: &Chunk,
+    pair: [usize; 2],
+    factors: &Factors,
+    mut sums: <V::Line as Line>::Sums,
+) -> <V::Line as Line>::Sums {
+    for block in pair {
+        // SAFETY: as the caller says.
+        unsafe {
+            let (line, quants) = (F::line::<V::Line>(rows.row(row, offset), block), quants::<V>(x, block));
+            sums = if F::HALVES {
+                let [first, second] = [&factors[2 * block], &factors[2 * block + 1]];
+                let factors = [first.assume_init_ref(), second.assume_init_ref()];
+                line.add_halves_scaled(quants, factors, row, sums)
+            } else {
+                line.add_scaled(quants, factors[block].assume_init_ref(), row, sums)
+            };
+        }
+    }
+    sums
+}
+
+/// The quants of a block of activations.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn quants<V: Columns>(x: &Chunk, block: usize) -> V::Line {
+    let quants = &x.quants[BLOCK * block..BLOCK * block + BLOCK];
+    // SAFETY: there are 32 bytes.
+    unsafe { V::Line::load(quants.as_ptr().cast()) }
 }

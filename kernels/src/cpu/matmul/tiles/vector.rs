@@ -26,9 +26,6 @@ pub(in super::super) trait Vector: Copy {
     const TOKENS: usize;
     /// The same where scales are of 16 columns, whose products take registers too.
     const TOKENS_OF_HALVES: usize;
-    /// Whether the rows of a tile lie far apart with one token, so that every lane reads a stream of its own. If not, they lie behind
-    /// each other, and [`Self::load_16`] and [`Self::load`] bring the next rows near.
-    const APART: bool;
     /// With floats and one token, rows at once: so many streams from memory.
     const FLOAT_STREAMS: usize;
     /// With floats and many tokens, rows and tokens (at most 6) at once, whose sums should stay in registers.
@@ -42,13 +39,17 @@ pub(in super::super) trait Vector: Copy {
     /// Whether [`Self::multiply`] takes the complement of a signed weight, which is one less than its negative, where an activation is
     /// negative.
     const COMPLEMENTS: bool = false;
-    /// The largest sum of two products that partial sums hold.
+    /// The largest sum of two products that partial sums hold: below `i32::MAX`, each lane of them is two sums in 16 bits.
     const LARGEST_PAIR: i32;
-    /// Whether [`Self::end`] multiplies with a factor, which is for nothing where partial sums have 16 bits.
-    const FACTORS: bool = false;
 
     /// All lanes `value`.
     unsafe fn splat(value: i32) -> Self;
+    /// The low and the high halves of all lanes.
+    #[inline(always)]
+    unsafe fn splat_pair([low, high]: [i16; 2]) -> Self {
+        // SAFETY: as the trait says.
+        unsafe { Self::splat(i32::from(low) & 0xffff | i32::from(high) << 16) }
+    }
     /// The bits of both.
     unsafe fn or(self, other: Self) -> Self;
     /// The bits of `mask` in every byte.
@@ -57,8 +58,6 @@ pub(in super::super) trait Vector: Copy {
     unsafe fn flip(self, mask: u8) -> Self;
     /// Each lane shifted left, or right if `bits` are negative, with zeros shifted in.
     unsafe fn shift(self, bits: i32) -> Self;
-    /// Each lane shifted right, with copies of its sign shifted in.
-    unsafe fn shift_signed(self, bits: u32) -> Self;
     /// The integers as f32.
     unsafe fn to_floats(self) -> Self::Floats;
     /// The half-precision floats in the low halves of the lanes.
@@ -73,17 +72,8 @@ pub(in super::super) trait Vector: Copy {
     }
     /// The unsigned byte `index` of each lane.
     unsafe fn unsigned_byte(self, index: usize) -> Self::Floats;
-    /// The unsigned byte `index` of each lane, for [`Self::end`].
-    #[inline(always)]
-    unsafe fn factor(self, _index: usize) -> Self {
-        self
-    }
-    /// The signed byte `index` of each lane.
-    #[inline(always)]
-    unsafe fn signed_byte(self, index: usize) -> Self::Floats {
-        // SAFETY: as the trait says.
-        unsafe { self.shift(24 - 8 * index as i32).shift_signed(24).to_floats() }
-    }
+    /// The byte `index` of each lane, which is signed or not, as [`Self::add_scaled`] wants scales.
+    unsafe fn scale_byte(self, index: usize, signed: bool) -> Self;
 
     /// 16 bytes at `offset` of every row, transposed: lane `r` of vector `i` holds bytes `4 * i..4 * i + 4` of row `r`.
     unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4];
@@ -94,11 +84,8 @@ pub(in super::super) trait Vector: Copy {
     /// Advice that a line of memory will be read, which need not exist.
     unsafe fn prefetch(line: *const u8);
 
-    /// Partial sums that will be added to `sum`.
-    #[inline(always)]
-    unsafe fn begin(sum: Self) -> Self {
-        sum
-    }
+    /// These partial sums times 2 to the power of `bits`.
+    unsafe fn shift_sums(self, bits: u32) -> Self;
     /// The quants of [`Self::STEPS`] steps.
     unsafe fn broadcast(quants: *const i8) -> Self::Broadcast;
     /// `partial` and, in each lane, four products of weights with the activations of step `STEP` of `x`, which are signed. The weights
@@ -108,11 +95,10 @@ pub(in super::super) trait Vector: Copy {
         weights: Self,
         x: Self::Broadcast,
     ) -> Self;
-    /// `sum` and what was multiplied since [`Self::begin`], times `factor` if there are [`Self::FACTORS`].
-    #[inline(always)]
-    unsafe fn end(_sum: Self, partial: Self, _factor: Self) -> Self {
-        partial
-    }
+    /// `sum` and these partial sums.
+    unsafe fn end(sum: Self, partial: Self) -> Self;
+    /// `sum` and these partial sums times `scale` times `multiplier`, which comes twice; the product of both fits into 16 bits.
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self;
 }
 
 /// A vector of f32. Methods are safe to call as those of [`Vector`]; pointers need room for all lanes and may be unaligned.

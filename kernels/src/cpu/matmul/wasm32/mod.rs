@@ -1,53 +1,34 @@
 //! The kernels of WebAssembly with simd128, chosen as the program is compiled.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
-mod decode;
 mod products;
 
 use std::arch::wasm32::*;
 use std::array;
+use std::mem::MaybeUninit;
 
 use super::super::isa::Isa;
 use super::super::lanes::{from_halves, multiply_add};
-use super::tiles::entries::{compiled, entries};
+use super::BLOCK;
+use super::Kernels;
+use super::tiles::columns::{Columns, Line, ROWS};
+use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
 use super::tiles::vector::{Floats, Vector};
-use super::tiles::{self, unpack};
-use super::{Kernels, Product};
-use decode::Columns;
 
 /// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
 pub(super) fn plug(kernels: &mut Kernels) {
     if kernels.isa == Isa::Simd128 {
         simd128::plug(kernels);
-        kernels.q4_0 = multiply_quants::<unpack::Q4_0>;
-        kernels.q8_0 = multiply_quants::<unpack::Q8_0>;
-        kernels.q4_k = multiply_quants::<unpack::Q4_K>;
-        kernels.q5_k = multiply_quants::<unpack::Q5_K>;
-        kernels.q6_k = multiply_quants::<unpack::Q6_K>;
-    }
-}
-
-/// One token has kernels of its own.
-///
-/// # Safety
-/// As [`Kernels::multiply`], with the sizes checked.
-unsafe fn multiply_quants<F: Columns>(product: &Product<'_>) {
-    // SAFETY: the same contract.
-    unsafe {
-        if product.tokens == 1 {
-            decode::multiply::<F>(product)
-        } else {
-            tiles::multiply_quants::<Simd128, F>(product)
-        }
     }
 }
 
 mod simd128 {
     //! The vectors below.
-    use super::{Simd128, compiled, entries};
+    use super::{Simd128, compiled, compiled_one, entries};
 
     compiled!(Simd128, Simd128, "simd128");
+    compiled_one!(Simd128, "simd128");
     entries!(Simd128, "simd128");
 }
 
@@ -74,8 +55,6 @@ impl Vector for Simd128 {
     const STEPS: usize = 4;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
-    /// There is no prefetch.
-    const APART: bool = true;
     const FLOAT_STREAMS: usize = 2;
     /// With the tokens, 12 sums of 16 registers, if the machine has so many; weights are converted for three tokens at once.
     const FLOAT_ROWS: usize = 1;
@@ -112,10 +91,6 @@ impl Vector for Simd128 {
         Self(self.0.map(|lanes| if bits < 0 { u32x4_shr(lanes, count) } else { i32x4_shl(lanes, count) }))
     }
     #[inline(always)]
-    unsafe fn shift_signed(self, bits: u32) -> Self {
-        Self(self.0.map(|lanes| i32x4_shr(lanes, bits)))
-    }
-    #[inline(always)]
     unsafe fn to_floats(self) -> F32x {
         F32x(self.0.map(|lanes| f32x4_convert_i32x4(lanes)))
     }
@@ -127,6 +102,14 @@ impl Vector for Simd128 {
     unsafe fn unsigned_byte(self, index: usize) -> F32x {
         let first = |lanes| v128_and(u32x4_shr(lanes, 8 * index as u32), i32x4_splat(0xff));
         F32x(self.0.map(|lanes| f32x4_convert_i32x4(first(lanes))))
+    }
+
+    #[inline(always)]
+    unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
+        Self(self.0.map(|lanes| {
+            let top = i32x4_shl(lanes, 24 - 8 * index as u32);
+            if signed { i32x4_shr(top, 24) } else { u32x4_shr(top, 24) }
+        }))
     }
 
     #[inline(always)]
@@ -178,6 +161,148 @@ impl Vector for Simd128 {
         }
         out
     }
+    #[inline(always)]
+    unsafe fn shift_sums(self, bits: u32) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { self.shift(bits as i32) }
+    }
+    #[inline(always)]
+    unsafe fn end(sum: Self, partial: Self) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { sum.add(partial) }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, [multiplier, _]: [i16; 2]) -> Self {
+        let (mut out, multiplier) = (sum, i32x4_splat(i32::from(multiplier)));
+        for part in 0..REGISTERS {
+            let factor = i32x4_mul(scale.0[part], multiplier);
+            out.0[part] = i32x4_add(sum.0[part], i32x4_mul(partial.0[part], factor));
+        }
+        out
+    }
+}
+
+// SAFETY of all below: rows have the bytes that are loaded, as the trait asks. The instructions are enabled in the whole program.
+impl Columns for Simd128 {
+    type Line = Line128;
+
+    #[inline(always)]
+    unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let x = Line128::load(x.as_ptr().cast()).0;
+            let mut sums = [Line128::zero(); ROWS];
+            for row in 0..ROWS {
+                let packed = v128_load(rows.row(row, offset).cast());
+                let nibbles = [v128_and(packed, u8x16_splat(15)), u8x16_shr(packed, 4)];
+                sums[row] = settle(products::widen(products::dot_two(x, nibbles)));
+            }
+            Self::collect(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let [first, second] = Line128::load(x.as_ptr().cast()).0.map(products::Signed::new);
+            let mut sums = [Line128::zero(); ROWS];
+            for row in 0..ROWS {
+                let [low, high] = Line128::load(rows.row(row, offset)).0;
+                sums[row] = settle(i32x4_add(first.dot(low), second.dot(high)));
+            }
+            Self::collect(sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn collect([a, b, c, d, e, f, g, h]: [v128; ROWS]) -> Self {
+        Self([products::add_lanes([a, b, c, d]), products::add_lanes([e, f, g, h])])
+    }
+    #[inline(always)]
+    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self {
+        Self(scale.0.map(|lanes| products::factors(lanes, multiplier)))
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        let mut out = self;
+        for part in 0..REGISTERS {
+            out.0[part] = i32x4_add(self.0[part], other.0[part]);
+        }
+        out
+    }
+}
+
+/// 32 bytes of a row.
+#[derive(Clone, Copy)]
+struct Line128([v128; 2]);
+
+// SAFETY of all below: bytes and factors may be read, as the trait asks. The instructions are enabled in the whole program.
+impl Line for Line128 {
+    type Sums = v128;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [v128_load(from.cast()), v128_load(from.add(16).cast())] })
+    }
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        let count = shift.unsigned_abs();
+        Self(self.0.map(|bytes| {
+            let shifted = if shift < 0 { u16x8_shr(bytes, count) } else { u16x8_shl(bytes, count) };
+            v128_and(shifted, u8x16_splat(mask))
+        }))
+    }
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        Self([v128_or(self.0[0], other.0[0]), v128_or(self.0[1], other.0[1])])
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> v128 {
+        i32x4_splat(0)
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: v128) -> v128 {
+        settle(products::add_scaled(products::dot_two(x.0, self.0), spread_factor(factors, row), sums))
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled(
+        self,
+        x: Self,
+        factors: [&[i32; ROWS]; 2],
+        row: usize,
+        mut sums: v128,
+    ) -> v128 {
+        for half in 0..2 {
+            let dot = products::dot(x.0[half], self.0[half]);
+            sums = products::add_scaled(dot, spread_factor(factors[half], row), sums);
+        }
+        settle(sums)
+    }
+}
+
+/// Factor `row` in all lanes: loaded with its neighbours, since engines load one by way of another register.
+#[inline(always)]
+fn spread_factor(factors: &[i32; ROWS], row: usize) -> v128 {
+    // SAFETY: there are four.
+    let four = unsafe { v128_load(factors[row / 4 * 4..row / 4 * 4 + 4].as_ptr().cast()) };
+    match row % 4 {
+        0 => spread::<0>(four),
+        1 => spread::<1>(four),
+        2 => spread::<2>(four),
+        _ => spread::<3>(four),
+    }
+}
+
+/// Store `sums`, so that they are computed before anything behind this is loaded: Cranelift loads in the order of the program but
+/// computes as late as it can, and would load more than there are registers.
+#[inline(always)]
+fn settle(sums: v128) -> v128 {
+    let mut stored = MaybeUninit::<v128>::uninit();
+    // SAFETY: it is ours.
+    unsafe { stored.as_mut_ptr().write_volatile(sums) };
+    sums
 }
 
 /// Lane `LANE` of `x` in all lanes.

@@ -7,27 +7,11 @@ use std::arch::wasm32::*;
 
 pub(super) use variant::*;
 
-/// Unsigned byte `byte` of each lane.
-#[inline(always)]
-pub(super) fn unsigned_byte(lanes: v128, byte: usize) -> v128 {
-    v128_and(u32x4_shr(lanes, 8 * byte as u32), i32x4_splat(0xff))
-}
-
 /// The sums of the lanes of four vectors, each in a lane of its own.
 #[inline(always)]
 pub(super) fn add_lanes([a, b, c, d]: [v128; 4]) -> v128 {
-    add_pairs(add_halves(a, b, |a, b| i32x4_add(a, b)), add_halves(c, d, |c, d| i32x4_add(c, d)))
-}
-
-/// The first halves of two vectors and their second halves, which `add` adds, with the 32-bit lanes of both in turns.
-#[inline(always)]
-fn add_halves(a: v128, b: v128, add: impl Fn(v128, v128) -> v128) -> v128 {
-    add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
-}
-
-/// What remains to add when the lanes of `ab` and `cd` belong to two vectors each, in turns.
-#[inline(always)]
-fn add_pairs(ab: v128, cd: v128) -> v128 {
+    let pairs = |a, b| i32x4_add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    let (ab, cd) = (pairs(a, b), pairs(c, d));
     i32x4_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd))
 }
 
@@ -56,40 +40,23 @@ mod variant {
         i16x8_add(dot(x[0], weights[0]), dot(x[1], weights[1]))
     }
 
-    /// The sums of four vectors that [`dot`] (with 2 `PRODUCTS`) or [`dot_two`] (with 4) made of weights up to `LARGEST`.
+    /// What [`dot`] or [`dot_two`] made, as integers of 32 bits.
     #[inline(always)]
-    pub(in super::super) fn total<const LARGEST: i32, const PRODUCTS: i32>([a, b, c, d]: [v128; 4]) -> v128 {
-        // While sums fit into 16 bits they stay there.
-        let fit = i16::MAX as i32 / (127 * LARGEST * PRODUCTS);
-        let widen = |lanes| i32x4_extadd_pairwise_i16x8(lanes);
-        if fit < 2 {
-            return add_lanes([a, b, c, d].map(widen));
-        }
-        let (ab, cd) = (add_halves(a, b, |a, b| i16x8_add(a, b)), add_halves(c, d, |c, d| i16x8_add(c, d)));
-        if fit < 4 {
-            return add_pairs(widen(ab), widen(cd));
-        }
-        widen(i16x8_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd)))
+    pub(in super::super) fn widen(sums: v128) -> v128 {
+        i32x4_extadd_pairwise_i16x8(sums)
     }
 
-    /// The sums of four vectors that [`dot_two`] made of weights up to `LARGEST`, each times byte `byte` of its lane of `scales`.
+    /// `scale` times `multiplier`, which comes twice, in both halves of the lanes.
     #[inline(always)]
-    pub(in super::super) fn scaled<const LARGEST: i32>(parts: [v128; 4], scales: v128, byte: usize) -> v128 {
-        let [a, b, c, d] = parts;
-        if i16::MAX as i32 / (127 * LARGEST * 4) < 4 {
-            return i32x4_mul(total::<LARGEST, 4>(parts), unsigned_byte(scales, byte));
-        }
-        let (ab, cd) = (add_halves(a, b, |a, b| i16x8_add(a, b)), add_halves(c, d, |c, d| i16x8_add(c, d)));
-        let sums = i16x8_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd));
-        i32x4_dot_i16x8(sums, twice(scales, byte))
+    pub(in super::super) fn factors(scale: v128, [multiplier, _]: [i16; 2]) -> v128 {
+        let low = i16x8_mul(scale, i16x8_splat(multiplier));
+        i16x8_shuffle::<0, 0, 2, 2, 4, 4, 6, 6>(low, low)
     }
 
-    /// Unsigned byte `byte` of each lane in both of its halves.
+    /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].
     #[inline(always)]
-    fn twice(lanes: v128, byte: usize) -> v128 {
-        // What is no index leaves zero.
-        let first = u32x4(0x8000_8000, 0x8004_8004, 0x8008_8008, 0x800c_800c);
-        i8x16_swizzle(lanes, v128_or(first, u32x4_splat(0x0001_0001 * byte as u32)))
+    pub(in super::super) fn add_scaled(dot: v128, factor: v128, sums: v128) -> v128 {
+        i32x4_add(sums, i32x4_dot_i16x8(dot, factor))
     }
 
     /// Activations as the bytes of 7 bits, for weights that have 8.
@@ -148,16 +115,22 @@ mod variant {
         i32x4_add(dot(x[0], weights[0]), dot(x[1], weights[1]))
     }
 
-    /// The sums of four vectors that [`dot`] or [`dot_two`] made.
+    /// What [`dot`] or [`dot_two`] made.
     #[inline(always)]
-    pub(in super::super) fn total<const LARGEST: i32, const PRODUCTS: i32>(parts: [v128; 4]) -> v128 {
-        add_lanes(parts)
+    pub(in super::super) fn widen(sums: v128) -> v128 {
+        sums
     }
 
-    /// The sums of four vectors that [`dot_two`] made, each times byte `byte` of its lane of `scales`.
+    /// `scale` times `multiplier`, which comes twice.
     #[inline(always)]
-    pub(in super::super) fn scaled<const LARGEST: i32>(parts: [v128; 4], scales: v128, byte: usize) -> v128 {
-        i32x4_mul(add_lanes(parts), unsigned_byte(scales, byte))
+    pub(in super::super) fn factors(scale: v128, [multiplier, _]: [i16; 2]) -> v128 {
+        i32x4_mul(scale, i32x4_splat(i32::from(multiplier)))
+    }
+
+    /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].
+    #[inline(always)]
+    pub(in super::super) fn add_scaled(dot: v128, factor: v128, sums: v128) -> v128 {
+        i32x4_add(sums, i32x4_mul(dot, factor))
     }
 
     /// Activations for signed weights.

@@ -1,24 +1,30 @@
 //! Vectors of 256 bits: AVX2 with FMA and F16C, and the dot products of AVX-VNNI or AVX-512 where there are those too.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::super::tiles::entries::{compiled, entries};
+use super::super::BLOCK;
+use super::super::tiles::columns::{Columns, Line, ROWS};
+use super::super::tiles::entries::{compiled, compiled_one, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
 
 compiled!(Avx2<NONE>, Avx2<NONE>, "avx2,fma,f16c");
+compiled_one!(Avx2<NONE>, "avx2,fma,f16c");
 entries!(Avx2<NONE>, "avx2,fma,f16c");
 
 pub(super) mod vnni {
     //! The same with AVX-VNNI.
-    use super::{AVX_VNNI, Avx2, compiled, entries};
+    use super::{AVX_VNNI, Avx2, compiled, compiled_one, entries};
 
     compiled!(Avx2<AVX_VNNI>, Avx2<AVX_VNNI>, "avx2,fma,f16c,avxvnni");
+    compiled_one!(Avx2<AVX_VNNI>, "avx2,fma,f16c,avxvnni");
     entries!(Avx2<AVX_VNNI>, "avx2,fma,f16c,avxvnni");
 }
 
 compiled!(Avx2<AVX512_VNNI>, Avx2<AVX512_VNNI>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
+compiled_one!(Avx2<AVX512_VNNI>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
 /// Which `vpdpbusd` multiplies: none, that of AVX-VNNI, or that of AVX-512.
 const NONE: u8 = 0;
@@ -46,7 +52,6 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     const STEPS: usize = 1;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
-    const APART: bool = true;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 12 sums in 16 registers.
     const FLOAT_ROWS: usize = 3;
@@ -56,7 +61,6 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     /// `vpmaddubsw` adds pairs of products in 16 bits, saturating. Bytes with 128 added do not fit (`2 * 255 * 127`), signed ones do
     /// (`2 * 128 * 127`): their sign moves to the activations, which are never -128.
     const LARGEST_PAIR: i32 = if VNNI != NONE { i32::MAX } else { i16::MAX as i32 };
-    const FACTORS: bool = VNNI == NONE;
 
     #[inline(always)]
     unsafe fn splat(value: i32) -> Self {
@@ -90,11 +94,6 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn shift_signed(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe { _mm256_srav_epi32(self.0, _mm256_set1_epi32(bits as i32)) })
-    }
-    #[inline(always)]
     unsafe fn to_floats(self) -> Eight {
         // SAFETY: see above the impl.
         Eight(unsafe { _mm256_cvtepi32_ps(self.0) })
@@ -117,16 +116,27 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
             Self(_mm256_shuffle_epi8(self.0, bytes)).to_floats()
         }
     }
-
+    /// In both halves of the lane, or with `vpdpbusd` in the low half only.
     #[inline(always)]
-    unsafe fn factor(self, index: usize) -> Self {
+    unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
-            // In both halves of a lane, the first byte is that byte and the other is none.
-            let first = _mm256_set1_epi32(0x8000_8000_u32 as i32 + 0x0001_0001 * index as i32);
-            let lanes = _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12);
-            let bytes = _mm256_add_epi32(first, _mm256_mullo_epi32(lanes, _mm256_set1_epi32(0x0001_0001)));
-            _mm256_shuffle_epi8(self.0, bytes)
+            let byte = _mm256_add_epi32(
+                _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12),
+                _mm256_set1_epi32(0x8000 + index as i32),
+            );
+            let bytes = if VNNI != NONE {
+                _mm256_or_si256(byte, _mm256_set1_epi32(0x8080_0000_u32 as i32))
+            } else {
+                _mm256_or_si256(byte, _mm256_slli_epi32::<16>(byte))
+            };
+            if signed {
+                // First in the upper byte of a half, whose lower byte was none.
+                let swapped = _mm256_or_si256(_mm256_slli_epi16::<8>(bytes), _mm256_srli_epi16::<8>(bytes));
+                _mm256_srai_epi16::<8>(shuffle_bytes(self.0, swapped))
+            } else {
+                _mm256_shuffle_epi8(self.0, bytes)
+            }
         })
     }
 
@@ -174,9 +184,12 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn begin(sum: Self) -> Self {
+    unsafe fn shift_sums(self, bits: u32) -> Self {
         // SAFETY: see above the impl.
-        if VNNI != NONE { sum } else { unsafe { Self::splat(0) } }
+        Self(unsafe {
+            let bits = _mm_cvtsi32_si128(bits as i32);
+            if VNNI != NONE { _mm256_sll_epi32(self.0, bits) } else { _mm256_sll_epi16(self.0, bits) }
+        })
     }
     #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> Self {
@@ -201,14 +214,254 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self, factor: Self) -> Self {
+    unsafe fn end(sum: Self, partial: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
-            if VNNI != NONE {
-                return partial;
-            }
-            _mm256_add_epi32(sum.0, _mm256_madd_epi16(partial.0, factor.0))
+            let partial =
+                if VNNI != NONE { partial.0 } else { _mm256_madd_epi16(partial.0, _mm256_set1_epi16(1)) };
+            _mm256_add_epi32(sum.0, partial)
         })
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let product = if VNNI != NONE {
+                let factor = _mm256_madd_epi16(scale.0, Self::splat_pair(multiplier).0);
+                _mm256_mullo_epi32(partial.0, factor)
+            } else {
+                _mm256_madd_epi16(partial.0, Self::factors(scale, multiplier).0)
+            };
+            _mm256_add_epi32(sum.0, product)
+        })
+    }
+}
+
+// SAFETY of all below: the instructions are enabled where these are inlined, as the trait asks.
+impl<const VNNI: u8> Columns for Avx2<VNNI> {
+    type Line = Line256<VNNI>;
+
+    /// Rows `r` and `r + 4` share a register.
+    #[inline(always)]
+    unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let [low, high] = halves_twice(x);
+            let mut sums = [Self::splat(0); 4];
+            for lane in 0..4 {
+                let packed = Self(pair(rows, lane, offset));
+                let partial = Self::multiply::<false, 0>(Self::splat(0), packed.and(15), low);
+                let partial = Self::multiply::<false, 0>(partial, packed.field(-4, 15), high);
+                sums[lane] = Self::end(Self::splat(0), partial);
+            }
+            add_lanes(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let x = Self(_mm256_loadu_si256(x.as_ptr().cast()));
+            let mut sums = [_mm256_setzero_si256(); ROWS];
+            for row in 0..ROWS {
+                let mut weights = Self(_mm256_loadu_si256(rows.row(row, offset).cast()));
+                if VNNI != NONE {
+                    weights = weights.flip(0x80);
+                }
+                let partial = Self::multiply::<true, 0>(Self::splat(0), weights, x);
+                sums[row] = Self::end(Self::splat(0), partial).0;
+            }
+            Self::collect(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn collect(sums: [__m256i; ROWS]) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let [a, b, c, d, e, f, g, h] = sums;
+            let low = add_quarters(add_pairs(a, b), add_pairs(c, d));
+            let high = add_quarters(add_pairs(e, f), add_pairs(g, h));
+            let halves =
+                [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
+            _mm256_add_epi32(halves[0], halves[1])
+        })
+    }
+    #[inline(always)]
+    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let factors = _mm256_mullo_epi16(scale.0, Self::splat_pair(multiplier).0);
+            if VNNI == NONE {
+                return Self(factors);
+            }
+            _mm256_or_si256(factors, _mm256_slli_epi32::<16>(factors))
+        })
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm256_add_epi32(self.0, other.0) })
+    }
+}
+
+/// 32 bytes of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Line256<const VNNI: u8>(__m256i);
+
+// SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
+impl<const VNNI: u8> Line for Line256<VNNI> {
+    type Sums = __m256i;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(Avx2::<VNNI>(self.0).field(shift, mask).0) }
+    }
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm256_or_si256(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe { _mm256_setzero_si256() }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: __m256i) -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe { add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32(factors[row]), sums) }
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled(
+        self,
+        x: Self,
+        factors: [&[i32; ROWS]; 2],
+        row: usize,
+        sums: __m256i,
+    ) -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe {
+            let [first, second] = factors.map(|factors| _mm256_set1_epi32(factors[row]));
+            add_products::<VNNI>(self.0, x.0, blend::<0b1111_0000>(first, second), sums)
+        }
+    }
+}
+
+/// The first 16 activations in both halves of a vector, and the others.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn halves_twice<const VNNI: u8>(x: &[i8; BLOCK]) -> [Avx2<VNNI>; 2] {
+    let twice = |half: usize| {
+        let bytes = x[half * 16..half * 16 + 16].as_ptr();
+        // SAFETY: as the caller says; there are 16.
+        Avx2(unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.cast())) })
+    };
+    [twice(0), twice(1)]
+}
+
+/// The sums of the lanes of both halves of vector `r`, in lanes `r` and `r + 4`.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn add_lanes<const VNNI: u8>([a, b, c, d]: [Avx2<VNNI>; 4]) -> Avx2<VNNI> {
+    // SAFETY: as the caller says.
+    Avx2(unsafe { add_quarters(add_pairs(a.0, b.0), add_pairs(c.0, d.0)) })
+}
+
+/// Sums of pairs of lanes, of `a` and `b` in turns.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn add_pairs(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: as the caller says.
+    unsafe { _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)) }
+}
+
+/// What remains to add in both halves of the vectors when the lanes of `ab` and `cd` belong to two each, in turns.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn add_quarters(ab: __m256i, cd: __m256i) -> __m256i {
+    // SAFETY: as the caller says.
+    unsafe { _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd)) }
+}
+
+/// The bytes of each half of `a` that `bytes` number, or none where the number is negative.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn shuffle_bytes(a: __m256i, bytes: __m256i) -> __m256i {
+    let shuffled;
+    // Of the intrinsic and a shift the compiler makes four instructions.
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!(
+            "vpshufb {shuffled}, {a}, {bytes}",
+            shuffled = lateout(ymm_reg) shuffled,
+            a = in(ymm_reg) a,
+            bytes = in(ymm_reg) bytes,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    shuffled
+}
+
+/// The lanes of `b` whose bits are set, and of `a` the others.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn blend<const LANES: u8>(a: __m256i, b: __m256i) -> __m256i {
+    let lanes;
+    // Of the intrinsic the compiler makes shuffles, which take two of four ports.
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!(
+            "vpblendd {lanes}, {a}, {b}, {mask}",
+            lanes = lateout(ymm_reg) lanes,
+            a = in(ymm_reg) a,
+            b = in(ymm_reg) b,
+            mask = const LANES,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    lanes
+}
+
+/// `sums` and the products of `weights` and `x` times the factors, which are in both halves of the lanes.
+///
+/// # Safety
+/// The instructions of `Avx2<VNNI>` are enabled.
+#[inline(always)]
+unsafe fn add_products<const VNNI: u8>(
+    weights: __m256i,
+    x: __m256i,
+    factors: __m256i,
+    sums: __m256i,
+) -> __m256i {
+    // SAFETY: as the caller says.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(weights, x);
+        match VNNI {
+            AVX_VNNI => _mm256_dpwssd_avx_epi32(sums, pairs, factors),
+            AVX512_VNNI => _mm256_dpwssd_epi32(sums, pairs, factors),
+            _ => _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, factors)),
+        }
     }
 }
 

@@ -31,7 +31,6 @@ impl Vector for Avx512 {
     /// With two tiles, 12 integer and 12 float sums in 32 registers.
     const TOKENS: usize = 6;
     const TOKENS_OF_HALVES: usize = 4;
-    const APART: bool = false;
     const FLOAT_STREAMS: usize = 8;
     /// With the tokens, 24 sums in 32 registers.
     const FLOAT_ROWS: usize = 4;
@@ -72,11 +71,6 @@ impl Vector for Avx512 {
         })
     }
     #[inline(always)]
-    unsafe fn shift_signed(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe { _mm512_srav_epi32(self.0, _mm512_set1_epi32(bits as i32)) })
-    }
-    #[inline(always)]
     unsafe fn to_floats(self) -> Sixteen {
         // SAFETY: see above the impl.
         Sixteen(unsafe { _mm512_cvtepi32_ps(self.0) })
@@ -97,11 +91,21 @@ impl Vector for Avx512 {
         }
     }
 
+    /// In the low half of the lane.
+    #[inline(always)]
+    unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let top = _mm512_sllv_epi32(self.0, _mm512_set1_epi32(24 - 8 * index as i32));
+            let lanes = if signed { _mm512_srai_epi32::<24>(top) } else { _mm512_srli_epi32::<24>(top) };
+            _mm512_and_si512(lanes, _mm512_set1_epi32(0xffff))
+        })
+    }
+
     #[inline(always)]
     unsafe fn load_16(rows: &Rows, offset: usize) -> [Self; 4] {
         // SAFETY: see above the impl.
         unsafe {
-            rows.prefetch::<Self>(offset, 16);
             let mut fours = [_mm512_setzero_si512(); 4];
             for lane in 0..4 {
                 let row = |four: usize| rows.row(lane + four, offset).cast::<__m128i>();
@@ -119,7 +123,6 @@ impl Vector for Avx512 {
     unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded {
         // SAFETY: see above the impl.
         unsafe {
-            rows.prefetch::<Self>(offset, 32);
             let mut pairs = [[_mm512_setzero_si512(); 4]; 2];
             for lane in 0..4 {
                 for eight in 0..2 {
@@ -165,6 +168,11 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn shift_sums(self, bits: u32) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm512_sll_epi32(self.0, _mm_cvtsi32_si128(bits as i32)) })
+    }
+    #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> Self {
         // SAFETY: see above the impl.
         unsafe { Self::splat(quants.cast::<i32>().read_unaligned()) }
@@ -173,6 +181,19 @@ impl Vector for Avx512 {
     unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_dpbusd_epi32(partial.0, weights.0, x.0) })
+    }
+    #[inline(always)]
+    unsafe fn end(sum: Self, partial: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm512_add_epi32(sum.0, partial.0) })
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe {
+            let factor = _mm512_madd_epi16(scale.0, Self::splat_pair(multiplier).0);
+            _mm512_add_epi32(sum.0, _mm512_mullo_epi32(partial.0, factor))
+        })
     }
 }
 

@@ -1,0 +1,58 @@
+//! What one token needs of an instruction set: columns in lanes.
+#![expect(unsafe_code, reason = "vector instructions and their loads")]
+
+use super::super::BLOCK;
+use super::rows::Rows;
+use super::vector::Vector;
+
+/// Rows that are multiplied at once: as many streams from memory.
+pub(in super::super) const ROWS: usize = 8;
+
+/// A vector that has as many lanes as rows are multiplied at once, and what gets the columns of a row into one lane.
+pub(in super::super) trait Columns: Vector {
+    /// 32 columns of a row.
+    type Line: Line;
+
+    /// The products of 32 columns of every row with signed activations: of the lower four bits of 16 bytes at `offset`, then of the upper
+    /// ones.
+    ///
+    /// # Safety
+    /// Of this and all below: the instructions are enabled, and the rows have these bytes.
+    unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self;
+    /// The same of 32 signed bytes, with 128 added to each where [`Vector::WHOLE_BYTES`].
+    unsafe fn dot_bytes(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self;
+
+    /// The sums of row `r` in lane `r`.
+    unsafe fn collect(sums: [<Self::Line as Line>::Sums; ROWS]) -> Self;
+    /// `scale` times `multiplier`, which comes twice, as [`Line::add_scaled`] wants them.
+    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self;
+    /// The sums of lanes.
+    unsafe fn add(self, other: Self) -> Self;
+}
+
+/// 32 bytes of one row, each a column. It may be more than one register. Methods are safe to call as those of [`Vector`].
+pub(in super::super) trait Line: Copy {
+    /// Integers whose sum counts.
+    type Sums: Copy;
+
+    /// 32 bytes from anywhere.
+    unsafe fn load(from: *const u8) -> Self;
+    /// The bits of `mask` in every byte, after its bits were shifted left, or right if `shift` is negative. No bits of a neighbour come
+    /// in with them.
+    unsafe fn field(self, shift: i32, mask: u8) -> Self;
+    /// The bits of both.
+    unsafe fn or(self, other: Self) -> Self;
+
+    /// No sums.
+    unsafe fn zero() -> Self::Sums;
+    /// `sums` and the products of unsigned weights up to 63 with signed activations `x`, times factor `row` of `factors`.
+    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: Self::Sums) -> Self::Sums;
+    /// The same with factors for the first 16 columns and others for the last.
+    unsafe fn add_halves_scaled(
+        self,
+        x: Self,
+        factors: [&[i32; ROWS]; 2],
+        row: usize,
+        sums: Self::Sums,
+    ) -> Self::Sums;
+}
