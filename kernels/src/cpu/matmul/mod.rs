@@ -5,12 +5,14 @@
 //!
 //! **The value of an output depends on its weight row and its activation row only**: not on the number of tokens, their
 //! order, the range of rows, or the thread. So decode and prefill agree to the bit on one instruction set. Every kernel of
-//! quantised weights computes, with exact integers `I` of 32 (or twice 16) products,
+//! quantised weights computes, with exact integers `I` of 32 products,
 //! `sum = fma(I * weight scale, activation scale, sum)` block after block. Where the scales of blocks are integers times a scale of
-//! 256 columns, the sum is of those columns, `I * weight scale` is exact, and the sum times that scale is added to the row's; the sum of
-//! `minimum * sum of activations` is taken off it in the same way. Kernels of float weights keep 16 sums,
+//! 256 columns (nested), so are those of the activations, and the sum of `I * weight integer * activation integer` over all 256 columns
+//! is an exact integer, which is multiplied with both scales and added to the row's sum; the sum of `minimum * sum of activations` is
+//! taken off it, times the scale of the minima. Kernels of float weights keep 16 sums,
 //! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row. On WebAssembly
 //! the engine decides whether an fma rounds once; under wasmtime on a machine that can it does, and the bits are those of native code.
+//! The portable kernels, which are not for speed, add up block after block in all formats.
 #![expect(unsafe_code, reason = "kernels write disjoint rows of one output through a pointer")]
 
 mod activations;
