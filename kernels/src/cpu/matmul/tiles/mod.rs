@@ -111,7 +111,8 @@ const fn parts<F: Quants>() -> usize {
     if F::HALVES { 2 } else { 1 }
 }
 
-/// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts.
+/// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts. What sums come to in the
+/// end fits, with what was added to quants taken off; on the way there they may wrap around.
 const fn run<V: Vector, F: Quants>(most: usize) -> usize {
     let run = 1 << (V::LARGEST_PAIR / (2 * 127 * F::LARGEST)).ilog2();
     if run < most { run } else { most }

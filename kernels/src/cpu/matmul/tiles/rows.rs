@@ -86,6 +86,24 @@ impl Rows {
         }
     }
 
+    /// Without prefetch, read a byte of every line of `bytes` bytes of every row, where what follows them is read first: the hardware
+    /// only runs ahead of what is read in the order of memory.
+    ///
+    /// # Safety
+    /// The rows have these bytes.
+    #[inline(always)]
+    pub(super) unsafe fn touch<V: Vector>(&self, offset: usize, bytes: usize) {
+        if V::PREFETCHES {
+            return;
+        }
+        for lane in 0..V::LANES {
+            for line in (0..bytes).step_by(64) {
+                // SAFETY: as the caller says.
+                unsafe { self.row(lane, offset + line).read_volatile() };
+            }
+        }
+    }
+
     /// Bring near what follows in every row, by as many bytes as are read of them.
     ///
     /// # Safety

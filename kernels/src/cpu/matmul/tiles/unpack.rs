@@ -359,6 +359,7 @@ impl Quants for Q6_K {
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales<V>) {
         // SAFETY: as the caller says.
         unsafe {
+            rows.touch::<V>(offset, 192);
             scales.whole = V::load_halves(rows, offset + 208);
             let packed = V::load_16(rows, offset + 192);
             for four in 0..4 {

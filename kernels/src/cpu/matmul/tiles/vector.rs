@@ -26,6 +26,8 @@ pub(in super::super) trait Vector: Copy {
     const TOKENS: usize;
     /// The same where scales are of 16 columns, whose products take registers too.
     const TOKENS_OF_HALVES: usize;
+    /// Whether there is an instruction for [`Self::prefetch`].
+    const PREFETCHES: bool = true;
     /// With floats and one token, rows at once: so many streams from memory.
     const FLOAT_STREAMS: usize;
     /// With floats and many tokens, rows and tokens (at most 6) at once, whose sums should stay in registers.
@@ -81,7 +83,7 @@ pub(in super::super) trait Vector: Copy {
     unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded;
     /// The half-precision float at `offset` of every row, and no other byte.
     unsafe fn load_halves(rows: &Rows, offset: usize) -> Self::Floats;
-    /// Advice that a line of memory will be read, which need not exist.
+    /// Advice that a line of memory will be read, which need not exist; nothing without [`Self::PREFETCHES`].
     unsafe fn prefetch(line: *const u8);
 
     /// These partial sums times 2 to the power of `bits`.

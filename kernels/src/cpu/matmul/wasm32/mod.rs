@@ -55,6 +55,7 @@ impl Vector for Simd128 {
     const STEPS: usize = 4;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
+    const PREFETCHES: bool = false;
     const FLOAT_STREAMS: usize = 2;
     /// With the tokens, 12 sums of 16 registers, if the machine has so many; weights are converted for three tokens at once.
     const FLOAT_ROWS: usize = 1;
