@@ -32,7 +32,7 @@ pub(super) struct Chunk {
     pub(super) scales: [f32; CHUNK / BLOCK],
     /// Where scales are nested, what they are multiples of.
     pub(super) unit: f32,
-    /// How many times that, each twice: 1 to [`MOST`](Self::MOST).
+    /// Where they are, how many times that, each twice: 1 to [`MOST`](Self::MOST).
     pub(super) multipliers: [[i16; 2]; CHUNK / BLOCK],
     /// Sum of every 32 quants, times their scale: what a minimum of the weights multiplies with.
     pub(super) sums: [f32; CHUNK / BLOCK],

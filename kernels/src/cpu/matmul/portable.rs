@@ -171,9 +171,13 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     to.unit = largest / (127 * Chunk::MOST) as f32;
     for (block, x) in blocks.iter().enumerate() {
         let magnitude = f32::from_bits(magnitudes[block]);
-        let multiplier = multiplier(magnitude / largest);
-        to.multipliers[block] = [multiplier as i16; 2];
-        let scale = if nested { to.unit * multiplier as f32 } else { magnitude / 127.0 };
+        let scale = if nested {
+            let multiplier = multiplier(magnitude / largest);
+            to.multipliers[block] = [multiplier as i16; 2];
+            to.unit * multiplier as f32
+        } else {
+            magnitude / 127.0
+        };
         // Of what is too small for that, no quants are made.
         let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
         let integers = x.map(|x| {

@@ -111,6 +111,7 @@ macro_rules! compiled_one {
             use $crate::cpu::matmul::tiles::{entries::CompiledOne, one, rows::Rows, unpack::Quants};
 
             impl CompiledOne for $vector {
+                // As a part of its caller, which has registers of its own to keep, it computes addresses again and again.
                 #[inline(never)]
                 #[target_feature(enable = $features)]
                 unsafe fn accumulate_one<F: Quants>(

@@ -9,11 +9,9 @@ use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK, Product};
 use super::entries::Compiled;
 use super::rows::Rows;
-use super::unpack::Quants;
+use super::unpack::{Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{
-    NEAR, Scales, Sums, TILES, add_block, add_nested, begin, broadcast, multiply, parts, run, store,
-};
+use super::{NEAR, Scales, Sums, TILES, add_block, add_nested, parts, start, store};
 use crate::step::Step;
 
 /// 256 columns of as many rows as there are lanes, unpacked.
@@ -248,6 +246,55 @@ unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>
                 let weights = *tiles[tile].quants.get_unchecked(step + STEP);
                 *partial = multiply::<V, F, STEP>(*partial, weights, x[token]);
             }
+        }
+    }
+}
+
+/// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts. What sums come to in the
+/// end fits, with what was added to quants taken off; on the way there they may wrap around.
+const fn run<V: Vector, F: Quants>(most: usize) -> usize {
+    let run = 1 << (V::LARGEST_PAIR / (2 * 127 * F::LARGEST)).ilog2();
+    if run < most { run } else { most }
+}
+
+/// Where partial sums of part `part` start: at what was added to the weights, taken off again, or at what complements lack.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+    let offset = offset::<V, F>();
+    // SAFETY: as the caller says.
+    unsafe {
+        if offset == 0 {
+            return V::splat(if F::SIGNED && V::COMPLEMENTS { x.negatives[part] } else { 0 });
+        }
+        start::<V, F>(x, part).shift_sums(offset.ilog2())
+    }
+}
+
+/// The quants of [`Vector::STEPS`] steps, from `step` on.
+///
+/// # Safety
+/// A chunk has these steps, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
+    // SAFETY: as the caller says.
+    unsafe { V::broadcast(x.quants.as_ptr().add(4 * step)) }
+}
+
+/// `partial` and the products of step `STEP` of `x`.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(partial: V, weights: V, x: V::Broadcast) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        if F::SIGNED {
+            V::multiply::<true, STEP>(partial, weights, x)
+        } else {
+            V::multiply::<false, STEP>(partial, weights, x)
         }
     }
 }

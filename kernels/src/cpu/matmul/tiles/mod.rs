@@ -111,30 +111,7 @@ const fn parts<F: Quants>() -> usize {
     if F::HALVES { 2 } else { 1 }
 }
 
-/// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts. What sums come to in the
-/// end fits, with what was added to quants taken off; on the way there they may wrap around.
-const fn run<V: Vector, F: Quants>(most: usize) -> usize {
-    let run = 1 << (V::LARGEST_PAIR / (2 * 127 * F::LARGEST)).ilog2();
-    if run < most { run } else { most }
-}
-
-/// Where partial sums of part `part` start: at what was added to the weights, taken off again, or at what complements lack.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
-    let offset = unpack::offset::<V, F>();
-    // SAFETY: as the caller says.
-    unsafe {
-        if offset == 0 {
-            return V::splat(if F::SIGNED && V::COMPLEMENTS { x.negatives[part] } else { 0 });
-        }
-        start::<V, F>(x, part).shift_sums(offset.ilog2())
-    }
-}
-
-/// The same where one was added to the weights.
+/// Where partial sums of part `part` start if one was added to the weights, to be taken off again.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
@@ -191,30 +168,4 @@ unsafe fn add_block<V: Vector>(
 ) -> V::Floats {
     // SAFETY: as the caller says.
     unsafe { integers.to_floats().mul(scale).mul_add(V::Floats::splat(x.scales[block]), sum) }
-}
-
-/// The quants of [`Vector::STEPS`] steps, from `step` on.
-///
-/// # Safety
-/// A chunk has these steps, and the instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
-    // SAFETY: as the caller says.
-    unsafe { V::broadcast(x.quants.as_ptr().add(4 * step)) }
-}
-
-/// `partial` and the products of step `STEP` of `x`.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(partial: V, weights: V, x: V::Broadcast) -> V {
-    // SAFETY: as the caller says.
-    unsafe {
-        if F::SIGNED {
-            V::multiply::<true, STEP>(partial, weights, x)
-        } else {
-            V::multiply::<false, STEP>(partial, weights, x)
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::vector::Vector;
 const NEXT: usize = 384;
 
 /// How far apart rows lie of which `lanes` are read at once, each as a stream of its own through the matrix; 0 if there are too few.
-pub(in super::super) fn distance(product: &Product<'_>, lanes: usize) -> usize {
+pub(super) fn distance(product: &Product<'_>, lanes: usize) -> usize {
     let apart = product.rows.len() / lanes;
     // Where lines of all rows would compete for the same places of the L1 cache.
     let compete = apart > 1 && (apart * product.row_bytes).is_multiple_of(4096);
@@ -76,7 +76,7 @@ impl Rows {
     /// # Safety
     /// The machine has the instructions of `V`.
     #[inline(always)]
-    pub(in super::super) unsafe fn prefetch<V: Vector>(&self, offset: usize, bytes: usize) {
+    pub(super) unsafe fn prefetch<V: Vector>(&self, offset: usize, bytes: usize) {
         for four in (0..V::LANES).step_by(4) {
             let ahead = self.row(four, 4 * offset).wrapping_add(self.ahead);
             for line in (0..4 * bytes).step_by(64) {

@@ -1,4 +1,4 @@
-//! Unpacking a chunk of weight rows into 32-bit lanes, format by format.
+//! Unpacking a chunk of weight rows, format by format: a row in every lane for many tokens, columns in lanes for one.
 #![expect(unsafe_code, reason = "vector instructions on rows of weights that are read in place")]
 
 use super::super::activations::Chunk;
@@ -104,6 +104,18 @@ unsafe fn unpack_scales<V: Vector>(rows: &Rows, offset: usize, to: &mut Scales<V
     }
 }
 
+/// The scales in front of blocks that have their own.
+///
+/// # Safety
+/// The rows have these blocks, and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn load_scales<V: Vector, F: Quants>(rows: &Rows, offset: usize, blocks: usize, to: &mut Scales<V>) {
+    for block in 0..blocks {
+        // SAFETY: as the caller says.
+        to.blocks[block] = unsafe { V::load_halves(rows, offset + block * (F::BYTES * BLOCK / CHUNK)) };
+    }
+}
+
 pub(in super::super) struct Q4_0;
 
 impl Quants for Q4_0 {
@@ -116,10 +128,8 @@ impl Quants for Q4_0 {
 
     #[inline(always)]
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales<V>) {
-        for block in 0..blocks {
-            // SAFETY: as the caller says.
-            scales.blocks[block] = unsafe { V::load_halves(rows, offset + block * 18) };
-        }
+        // SAFETY: as the caller says.
+        unsafe { load_scales::<V, Self>(rows, offset, blocks, scales) }
     }
     #[inline(always)]
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, blocks: usize, quants: &mut [V; CHUNK / 4]) {
@@ -165,10 +175,8 @@ impl Quants for Q8_0 {
 
     #[inline(always)]
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales<V>) {
-        for block in 0..blocks {
-            // SAFETY: as the caller says.
-            scales.blocks[block] = unsafe { V::load_halves(rows, offset + block * 34) };
-        }
+        // SAFETY: as the caller says.
+        unsafe { load_scales::<V, Self>(rows, offset, blocks, scales) }
     }
     #[inline(always)]
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, blocks: usize, quants: &mut [V; CHUNK / 4]) {

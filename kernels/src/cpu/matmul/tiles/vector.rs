@@ -24,7 +24,7 @@ pub(in super::super) trait Vector: Copy {
 
     /// Tokens that share a load of weights: at most 6. Their sums should stay in registers.
     const TOKENS: usize;
-    /// The same where scales are of 16 columns, whose products take registers too.
+    /// The same where scales are of 16 columns.
     const TOKENS_OF_HALVES: usize;
     /// Whether there is an instruction for [`Self::prefetch`].
     const PREFETCHES: bool = true;

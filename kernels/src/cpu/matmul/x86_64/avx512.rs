@@ -28,7 +28,7 @@ impl Vector for Avx512 {
     const LANES: usize = 16;
     const PARTS: usize = 2;
     const STEPS: usize = 1;
-    /// With two tiles, 12 integer and 12 float sums in 32 registers.
+    /// With two tiles, 12 sums and 12 partial ones in 32 registers.
     const TOKENS: usize = 6;
     const TOKENS_OF_HALVES: usize = 4;
     const FLOAT_STREAMS: usize = 8;
