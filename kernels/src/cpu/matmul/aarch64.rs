@@ -4,11 +4,11 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::BLOCK;
 use super::tiles::columns::{Columns, Line, ROWS};
 use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
 use super::tiles::vector::{Floats, Vector};
+use super::{BLOCK, CHUNK};
 use super::{Isa, Kernels};
 
 /// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
@@ -275,6 +275,18 @@ impl<const DOT: bool> Columns for Neon<DOT> {
         scale.map(|lanes| unsafe { vmulq_n_u32(lanes, multiplier as u32) })
     }
     #[inline(always)]
+    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let mut sums = Self::splat(0);
+            for block in 0..CHUNK / BLOCK {
+                let minimum = minima[block / 4].scale_byte(block % 4, false);
+                sums = sums.add(minimum.map(|lanes| vmulq_n_u32(lanes, i32::from(x[block]) as u32)));
+            }
+            sums
+        }
+    }
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { [vaddq_u32(self.0[0], other.0[0]), vaddq_u32(self.0[1], other.0[1])] })
@@ -306,6 +318,8 @@ impl<const DOT: bool> Line128<DOT> {
 // SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
 impl<const DOT: bool> Line for Line128<DOT> {
     type Sums = int32x4_t;
+    /// Those of all first halves, and of the second ones.
+    type Factors = [[i32; CHUNK / BLOCK]; 2];
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
@@ -338,12 +352,48 @@ impl<const DOT: bool> Line for Line128<DOT> {
         // SAFETY: see above the impl.
         unsafe { vmlaq_n_s32(sums, self.dot(x), factors[row]) }
     }
+
     #[inline(always)]
-    unsafe fn add_halves_scaled(
+    unsafe fn half_factors(
+        scales: *const u8,
+        multipliers: &[[i16; CHUNK / BLOCK]; 2],
+    ) -> [[i32; CHUNK / BLOCK]; 2] {
+        // SAFETY: see above the impl.
+        unsafe {
+            // Those at even places, and the others.
+            let scales = vld2_s8(scales.cast());
+            let mut factors = [[0; CHUNK / BLOCK]; 2];
+            for (half, scales) in [scales.0, scales.1].into_iter().enumerate() {
+                let product = vmulq_s16(vmovl_s8(scales), vld1q_s16(multipliers[half].as_ptr()));
+                vst1q_s32(factors[half].as_mut_ptr(), vmovl_s16(vget_low_s16(product)));
+                vst1q_s32(factors[half][4..].as_mut_ptr(), vmovl_high_s16(product));
+            }
+            factors
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_factors(factors: [[i32; CHUNK / BLOCK]; 2], x: &[[i16; CHUNK / BLOCK]; 2]) -> int32x4_t {
+        // SAFETY: see above the impl.
+        unsafe {
+            let mut sums = vdupq_n_s32(0);
+            for half in 0..2 {
+                let x = vld1q_s16(x[half].as_ptr());
+                sums = vmlaq_s32(sums, vld1q_s32(factors[half].as_ptr()), vmovl_s16(vget_low_s16(x)));
+                sums = vmlaq_s32(sums, vld1q_s32(factors[half][4..].as_ptr()), vmovl_high_s16(x));
+            }
+            sums
+        }
+    }
+    #[inline(always)]
+    unsafe fn shift_sums(sums: int32x4_t, bits: u32) -> int32x4_t {
+        // SAFETY: see above the impl.
+        unsafe { vshlq_s32(sums, vdupq_n_s32(bits as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled<const B: usize>(
         self,
         x: Self,
-        factors: [&[i32; ROWS]; 2],
-        row: usize,
+        factors: [[i32; CHUNK / BLOCK]; 2],
         mut sums: int32x4_t,
     ) -> int32x4_t {
         for half in 0..2 {
@@ -355,7 +405,7 @@ impl<const DOT: bool> Line for Line128<DOT> {
                 } else {
                     vpaddlq_s16(multiply_bytes(weights, x))
                 };
-                vmlaq_n_s32(sums, dot, factors[half][row])
+                vmlaq_n_s32(sums, dot, factors[half][B])
             };
         }
         sums

@@ -34,13 +34,20 @@ pub(super) struct Chunk {
     pub(super) unit: f32,
     /// Where they are, how many times that, each twice: 1 to [`MOST`](Self::MOST).
     pub(super) multipliers: [[i16; 2]; CHUNK / BLOCK],
-    /// Sum of every 32 quants, times their scale: what a minimum of the weights multiplies with.
+    /// The same, all of them twice.
+    pub(super) all_multipliers: [[i16; CHUNK / BLOCK]; 2],
+    /// Where scales are nested, half the sum of every 32 quants times their multiplier, rounded towards zero: what minima of weights
+    /// multiply with, in integers that 16 bits hold. Their sum is exact in f32, too: `8 * 63 * 16 * 32 * 127 / 2 < 2^24`.
     pub(super) sums: [f32; CHUNK / BLOCK],
+    /// The same.
+    pub(super) integer_sums: [i16; CHUNK / BLOCK],
     /// Sum of every 32 quants, negated: what is added, times a number, if this number was added to their weights.
     pub(super) starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
-    /// The same in two parts: the first two of every four quants, and the other two.
+    /// The same: those of the first halves of all blocks, then of the second ones.
+    pub(super) halves: [[i16; CHUNK / BLOCK]; 2],
+    /// The same of every 32 in two parts: the first two of every four quants, and the other two.
     pub(super) pair_starts: [[i16; 2]; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],

@@ -65,7 +65,7 @@ pub(super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
                     };
                     *sum += product * x.scales[block];
                     if F::MINIMA {
-                        *sum -= weight.minima[block] * x.sums[block];
+                        *sum -= weight.minima[block] * x.sums[block] * (2.0 * x.unit);
                     }
                 }
             }
@@ -171,13 +171,8 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     to.unit = largest / (127 * Chunk::MOST) as f32;
     for (block, x) in blocks.iter().enumerate() {
         let magnitude = f32::from_bits(magnitudes[block]);
-        let scale = if nested {
-            let multiplier = multiplier(magnitude / largest);
-            to.multipliers[block] = [multiplier as i16; 2];
-            to.unit * multiplier as f32
-        } else {
-            magnitude / 127.0
-        };
+        let multiplier = if nested { multiplier(magnitude / largest) } else { 1 };
+        let scale = if nested { to.unit * multiplier as f32 } else { magnitude / 127.0 };
         // Of what is too small for that, no quants are made.
         let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
         let integers = x.map(|x| {
@@ -192,6 +187,7 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
                 pairs[half][1] -= four[2] + four[3];
             }
             to.half_starts[2 * block + half] = pairs[half][0] + pairs[half][1];
+            to.halves[half][block] = (pairs[half][0] + pairs[half][1]) as i16;
             to.half_pair_starts[2 * block + half] = pairs[half].map(|sum| sum as i16);
         }
         let [first, second] = pairs;
@@ -199,7 +195,15 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
         to.starts[block] = to.half_starts[2 * block] + to.half_starts[2 * block + 1];
         to.negatives[block] = integers.iter().map(|&integer| -integer.min(0)).sum();
         to.scales[block] = scale;
-        to.sums[block] = -to.starts[block] as f32 * scale;
+        if nested {
+            to.multipliers[block] = [multiplier as i16; 2];
+            for multipliers in &mut to.all_multipliers {
+                multipliers[block] = multiplier as i16;
+            }
+            let sum = -to.starts[block] * multiplier / 2;
+            to.integer_sums[block] = sum as i16;
+            to.sums[block] = sum as f32;
+        }
     }
 }
 

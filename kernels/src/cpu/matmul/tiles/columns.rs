@@ -1,7 +1,7 @@
 //! What one token needs of an instruction set: columns in lanes.
 #![expect(unsafe_code, reason = "vector instructions and their loads")]
 
-use super::super::BLOCK;
+use super::super::{BLOCK, CHUNK};
 use super::rows::Rows;
 use super::vector::Vector;
 
@@ -26,6 +26,8 @@ pub(in super::super) trait Columns: Vector {
     unsafe fn collect(sums: [<Self::Line as Line>::Sums; ROWS]) -> Self;
     /// `scale` times `multiplier`, which comes twice, as [`Line::add_scaled`] wants them.
     unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self;
+    /// In each lane, the products of its eight unsigned bytes with `x`.
+    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self;
     /// The sums of lanes.
     unsafe fn add(self, other: Self) -> Self;
 }
@@ -34,6 +36,8 @@ pub(in super::super) trait Columns: Vector {
 pub(in super::super) trait Line: Copy {
     /// Integers whose sum counts.
     type Sums: Copy;
+    /// Of the halves of the blocks of a chunk.
+    type Factors: Copy;
 
     /// 32 bytes from anywhere.
     unsafe fn load(from: *const u8) -> Self;
@@ -47,12 +51,18 @@ pub(in super::super) trait Line: Copy {
     unsafe fn zero() -> Self::Sums;
     /// `sums` and the products of unsigned weights up to 63 with signed activations `x`, times factor `row` of `factors`.
     unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: Self::Sums) -> Self::Sums;
-    /// The same with factors for the first 16 columns and others for the last.
-    unsafe fn add_halves_scaled(
+
+    /// The factors of the halves of eight blocks: their 16 scales, signed bytes, times the multipliers of all blocks.
+    unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> Self::Factors;
+    /// The products of the factors with `x`: of all first halves, and of the second ones.
+    unsafe fn dot_factors(factors: Self::Factors, x: &[[i16; CHUNK / BLOCK]; 2]) -> Self::Sums;
+    /// `sums` times 2 to the power of `bits`.
+    unsafe fn shift_sums(sums: Self::Sums, bits: u32) -> Self::Sums;
+    /// As [`Self::add_scaled`], with the factors of the halves of block `B`.
+    unsafe fn add_halves_scaled<const B: usize>(
         self,
         x: Self,
-        factors: [&[i32; ROWS]; 2],
-        row: usize,
+        factors: Self::Factors,
         sums: Self::Sums,
     ) -> Self::Sums;
 }

@@ -36,7 +36,7 @@ pub(in super::super) trait Compiled: Vector {
 
 /// The same for one token.
 pub(in super::super) trait CompiledOne: Compiled + Columns {
-    /// See [`one::accumulate`](super::one::accumulate).
+    /// See [`Quants::accumulate`].
     unsafe fn accumulate_one<F: Quants>(
         rows: &Rows,
         offset: usize,
@@ -108,7 +108,7 @@ macro_rules! compiled_one {
     ($vector:ty, $features:literal) => {
         const _: () = {
             use $crate::cpu::matmul::activations::Chunk;
-            use $crate::cpu::matmul::tiles::{entries::CompiledOne, one, rows::Rows, unpack::Quants};
+            use $crate::cpu::matmul::tiles::{entries::CompiledOne, rows::Rows, unpack::Quants};
 
             impl CompiledOne for $vector {
                 // As a part of its caller, which has registers of its own to keep, it computes addresses again and again.
@@ -122,7 +122,7 @@ macro_rules! compiled_one {
                     sum: &mut Self::Floats,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { one::accumulate::<Self, F>(rows, offset, blocks, x, sum) }
+                    unsafe { *sum = F::accumulate::<Self>(rows, offset, blocks, x, *sum) }
                 }
             }
         };

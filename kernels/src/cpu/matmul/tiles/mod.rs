@@ -150,7 +150,7 @@ unsafe fn add_nested<V: Vector, F: Quants>(
         for block in 0..CHUNK / BLOCK {
             minimum = scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minimum);
         }
-        minimum.mul_sub_from(scales.whole_minimum, sum)
+        minimum.mul_sub_from(scales.whole_minimum.mul(V::Floats::splat(2.0 * x.unit)), sum)
     }
 }
 

@@ -9,15 +9,12 @@ use super::super::{BLOCK, CHUNK, Product};
 use super::columns::{Columns, Line, ROWS};
 use super::entries::CompiledOne;
 use super::rows::{Rows, distance};
-use super::unpack::{Quants, offset};
+use super::unpack::{PackedScales, Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{Scales, add_block, add_nested, parts, start, store};
+use super::{add_block, store};
 
-/// Sums of every row.
-type Sums<V> = [<<V as Columns>::Line as Line>::Sums; ROWS];
-
-/// The factors of a chunk: (columns / 16 or 32, rows). Only those that its format has are ever written, or read.
-type Factors = [MaybeUninit<[i32; ROWS]>; CHUNK / BLOCK * 2];
+/// The factors of a chunk: (columns / 32, rows).
+type Factors = [MaybeUninit<[i32; ROWS]>; CHUNK / BLOCK];
 
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
@@ -67,44 +64,27 @@ pub(super) trait Plain: Quants {
     unsafe fn dot<V: Columns>(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> V;
 }
 
-/// A format whose scales are nested.
+/// A format whose scales are nested. Those of 32 columns lie in front of the quants, packed as [`PackedScales`] reads them.
 pub(super) trait Nested: Quants {
     /// The quants of a block of the chunk that starts at `chunk` of one row.
     ///
     /// # Safety
     /// The row has this block, and the instructions of `L` are enabled.
     unsafe fn line<L: Line>(chunk: *const u8, block: usize) -> L;
-
-    /// The blocks of pair `pair` of four, of which [`Self::line`] loads the same bytes.
-    #[inline(always)]
-    fn pair(pair: usize) -> [usize; 2] {
-        [2 * pair, 2 * pair + 1]
-    }
 }
 
-/// Add to `sum` the products of the rows' `blocks` with chunk `x`.
-///
-/// # Safety
-/// The rows have a chunk of so many blocks at `offset`, and the instructions of `V` are enabled.
-#[inline(always)]
-pub(in super::super) unsafe fn accumulate<V: Columns, F: Quants>(
-    rows: &Rows,
-    offset: usize,
-    blocks: usize,
-    x: &Chunk,
-    sum: &mut V::Floats,
-) {
-    // SAFETY: as the caller says.
-    unsafe {
-        rows.prefetch_lanes::<V>(offset, F::BYTES);
-        *sum = F::accumulate::<V>(rows, offset, blocks, x, *sum);
-    }
+/// A format whose scales are nested and of 16 columns, in a signed byte each.
+pub(super) trait NestedHalves: Nested {
+    /// Where a chunk has them.
+    const SCALES: usize;
+    /// Where it has the scale of the scales.
+    const WHOLE: usize;
 }
 
 /// `sum` and the products of blocks that have scales of their own.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// As [`Quants::accumulate`].
 #[inline(always)]
 pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
     rows: &Rows,
@@ -144,7 +124,7 @@ unsafe fn plain_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
 /// `sum` and the products of a chunk whose scales are nested.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// As [`Quants::accumulate`].
 #[inline(always)]
 pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
     rows: &Rows,
@@ -152,124 +132,133 @@ pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
     x: &Chunk,
     sum: V::Floats,
 ) -> V::Floats {
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller says; a vector has a factor for every row.
     unsafe {
-        let mut scales = Scales::<V>::zero();
-        F::scales(rows, offset, CHUNK / BLOCK, &mut scales);
-        let mut factors: Factors = [MaybeUninit::uninit(); CHUNK / BLOCK * 2];
-        let mut starts = V::splat(0);
-        // Written out, so that scales stay in registers.
-        add_starts::<V, F>(&scales, x, 0, &mut factors, &mut starts);
-        add_starts::<V, F>(&scales, x, 1, &mut factors, &mut starts);
-        add_starts::<V, F>(&scales, x, 2, &mut factors, &mut starts);
-        add_starts::<V, F>(&scales, x, 3, &mut factors, &mut starts);
+        rows.prefetch_lanes::<V>(offset, F::BYTES);
+        let packed = PackedScales::<V>::load(rows, offset);
+        let mut factors: Factors = [MaybeUninit::uninit(); CHUNK / BLOCK];
+        for block in 0..CHUNK / BLOCK {
+            let vector = V::factors(packed.scale(block), x.multipliers[block]);
+            factors[block].as_mut_ptr().cast::<V>().write_unaligned(vector);
+        }
         // Read from memory, not out of registers lane by lane.
         let factors = black_box(&factors);
         let mut sums = [V::Line::zero(); ROWS];
-        add_pair::<V, F>(rows, offset, x, F::pair(0), factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, F::pair(1), factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, F::pair(2), factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, F::pair(3), factors, &mut sums);
-        let mut total = V::collect(sums);
-        if F::OFFSET != 0 {
-            total = total.add(starts.shift(F::OFFSET.ilog2() as i32));
-        }
-        add_nested::<V, F>(&scales, x, total, sum)
-    }
-}
-
-/// Write the factors of two blocks, and add to `starts` what their sums lack if one was added to their quants.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn add_starts<V: Columns, F: Nested>(
-    scales: &Scales<V>,
-    x: &Chunk,
-    pair: usize,
-    factors: &mut Factors,
-    starts: &mut V,
-) {
-    for block in [2 * pair, 2 * pair + 1] {
-        for part in 0..parts::<F>() {
-            let part = block * parts::<F>() + part;
-            let (scale, multiplier) = (scales.parts[part], x.multipliers[block]);
-            // SAFETY: as the caller says; a vector has a factor for every row.
-            unsafe {
-                let vector = V::factors(scale, multiplier);
-                factors[part].as_mut_ptr().cast::<V>().write_unaligned(vector);
-                if F::OFFSET != 0 {
-                    *starts = V::add_scaled(*starts, start::<V, F>(x, part), scale, multiplier);
-                }
-            }
-        }
+        // Written out, so that sums stay in registers.
+        add_pair::<V, F>(rows, offset, x, 0, factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, 1, factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, 2, factors, &mut sums);
+        add_pair::<V, F>(rows, offset, x, 3, factors, &mut sums);
+        let unit = V::Floats::splat(x.unit);
+        let sum = V::collect(sums).to_floats().mul_add(packed.whole.mul(unit), sum);
+        let minimum = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
+        minimum.mul_sub_from(packed.whole_minimum.mul(V::Floats::splat(2.0 * x.unit)), sum)
     }
 }
 
 /// Add the products of two blocks that share bytes.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// As [`Quants::accumulate`].
 #[inline(always)]
 unsafe fn add_pair<V: Columns, F: Nested>(
     rows: &Rows,
     offset: usize,
     x: &Chunk,
-    pair: [usize; 2],
+    pair: usize,
     factors: &Factors,
-    sums: &mut Sums<V>,
+    sums: &mut [<V::Line as Line>::Sums; ROWS],
 ) {
     // SAFETY: as the caller says.
     unsafe {
         // Written out, so that sums stay in registers.
-        sums[0] = add_row::<V, F>(rows, 0, offset, x, pair, factors, sums[0]);
-        sums[1] = add_row::<V, F>(rows, 1, offset, x, pair, factors, sums[1]);
-        sums[2] = add_row::<V, F>(rows, 2, offset, x, pair, factors, sums[2]);
-        sums[3] = add_row::<V, F>(rows, 3, offset, x, pair, factors, sums[3]);
-        sums[4] = add_row::<V, F>(rows, 4, offset, x, pair, factors, sums[4]);
-        sums[5] = add_row::<V, F>(rows, 5, offset, x, pair, factors, sums[5]);
-        sums[6] = add_row::<V, F>(rows, 6, offset, x, pair, factors, sums[6]);
-        sums[7] = add_row::<V, F>(rows, 7, offset, x, pair, factors, sums[7]);
+        sums[0] = add_row::<V::Line, F>(rows, 0, offset, x, pair, factors, sums[0]);
+        sums[1] = add_row::<V::Line, F>(rows, 1, offset, x, pair, factors, sums[1]);
+        sums[2] = add_row::<V::Line, F>(rows, 2, offset, x, pair, factors, sums[2]);
+        sums[3] = add_row::<V::Line, F>(rows, 3, offset, x, pair, factors, sums[3]);
+        sums[4] = add_row::<V::Line, F>(rows, 4, offset, x, pair, factors, sums[4]);
+        sums[5] = add_row::<V::Line, F>(rows, 5, offset, x, pair, factors, sums[5]);
+        sums[6] = add_row::<V::Line, F>(rows, 6, offset, x, pair, factors, sums[6]);
+        sums[7] = add_row::<V::Line, F>(rows, 7, offset, x, pair, factors, sums[7]);
     }
 }
 
 /// The same of one row.
 ///
 /// # Safety
-/// As [`accumulate`].
+/// As [`Quants::accumulate`].
 #[inline(always)]
-unsafe fn add_row<V: Columns, F: Nested>(
+unsafe fn add_row<L: Line, F: Nested>(
     rows: &Rows,
     row: usize,
     offset: usize,
     x: &Chunk,
-    pair: [usize; 2],
+    pair: usize,
     factors: &Factors,
-    mut sums: <V::Line as Line>::Sums,
-) -> <V::Line as Line>::Sums {
-    for block in pair {
+    mut sums: L::Sums,
+) -> L::Sums {
+    for block in [2 * pair, 2 * pair + 1] {
         // SAFETY: as the caller says.
         unsafe {
-            let (line, quants) = (F::line::<V::Line>(rows.row(row, offset), block), quants::<V>(x, block));
-            sums = if F::HALVES {
-                let [first, second] = [&factors[2 * block], &factors[2 * block + 1]];
-                let factors = [first.assume_init_ref(), second.assume_init_ref()];
-                line.add_halves_scaled(quants, factors, row, sums)
-            } else {
-                line.add_scaled(quants, factors[block].assume_init_ref(), row, sums)
-            };
+            let (line, quants) = (F::line::<L>(rows.row(row, offset), block), quants::<L>(x, block));
+            sums = line.add_scaled(quants, factors[block].assume_init_ref(), row, sums);
         }
     }
     sums
 }
 
+/// `sum` and the products of a chunk whose scales are nested and of 16 columns: row by row, since the 16 scales of a row are in a
+/// register as soon as they are loaded.
+///
+/// # Safety
+/// As [`Quants::accumulate`].
+#[inline(always)]
+pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
+    rows: &Rows,
+    offset: usize,
+    x: &Chunk,
+    sum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut sums = [V::Line::zero(); ROWS];
+        for row in 0..ROWS {
+            rows.prefetch_lane::<V>(row, offset, F::BYTES);
+            sums[row] = dot_row::<V::Line, F>(rows.row(row, offset), x);
+        }
+        let scale = V::load_halves(rows, offset + F::WHOLE).mul(V::Floats::splat(x.unit));
+        V::collect(sums).to_floats().mul_add(scale, sum)
+    }
+}
+
+/// The sums of one row.
+///
+/// # Safety
+/// The row has this chunk, and the instructions of `L` are enabled.
+#[inline(always)]
+unsafe fn dot_row<L: Line, F: NestedHalves>(chunk: *const u8, x: &Chunk) -> L::Sums {
+    // SAFETY: as the caller says.
+    unsafe {
+        let factors = L::half_factors(chunk.add(F::SCALES), &x.all_multipliers);
+        let mut sums = L::shift_sums(L::dot_factors(factors, &x.halves), F::OFFSET.ilog2());
+        sums = F::line::<L>(chunk, 0).add_halves_scaled::<0>(quants::<L>(x, 0), factors, sums);
+        sums = F::line::<L>(chunk, 1).add_halves_scaled::<1>(quants::<L>(x, 1), factors, sums);
+        sums = F::line::<L>(chunk, 2).add_halves_scaled::<2>(quants::<L>(x, 2), factors, sums);
+        sums = F::line::<L>(chunk, 3).add_halves_scaled::<3>(quants::<L>(x, 3), factors, sums);
+        sums = F::line::<L>(chunk, 4).add_halves_scaled::<4>(quants::<L>(x, 4), factors, sums);
+        sums = F::line::<L>(chunk, 5).add_halves_scaled::<5>(quants::<L>(x, 5), factors, sums);
+        sums = F::line::<L>(chunk, 6).add_halves_scaled::<6>(quants::<L>(x, 6), factors, sums);
+        F::line::<L>(chunk, 7).add_halves_scaled::<7>(quants::<L>(x, 7), factors, sums)
+    }
+}
+
 /// The quants of a block of activations.
 ///
 /// # Safety
-/// The instructions of `V` are enabled.
+/// The instructions of `L` are enabled.
 #[inline(always)]
-unsafe fn quants<V: Columns>(x: &Chunk, block: usize) -> V::Line {
+unsafe fn quants<L: Line>(x: &Chunk, block: usize) -> L {
     let quants = &x.quants[BLOCK * block..BLOCK * block + BLOCK];
     // SAFETY: there are 32 bytes.
-    unsafe { V::Line::load(quants.as_ptr().cast()) }
+    unsafe { L::load(quants.as_ptr().cast()) }
 }

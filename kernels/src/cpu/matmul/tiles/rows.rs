@@ -86,24 +86,6 @@ impl Rows {
         }
     }
 
-    /// Without prefetch, read a byte of every line of `bytes` bytes of every row, where what follows them is read first: the hardware
-    /// only runs ahead of what is read in the order of memory.
-    ///
-    /// # Safety
-    /// The rows have these bytes.
-    #[inline(always)]
-    pub(super) unsafe fn touch<V: Vector>(&self, offset: usize, bytes: usize) {
-        if V::PREFETCHES {
-            return;
-        }
-        for lane in 0..V::LANES {
-            for line in (0..bytes).step_by(64) {
-                // SAFETY: as the caller says.
-                unsafe { self.row(lane, offset + line).read_volatile() };
-            }
-        }
-    }
-
     /// Bring near what follows in every row, by as many bytes as are read of them.
     ///
     /// # Safety
@@ -111,11 +93,21 @@ impl Rows {
     #[inline(always)]
     pub(super) unsafe fn prefetch_lanes<V: Vector>(&self, offset: usize, bytes: usize) {
         for lane in 0..V::LANES {
-            let ahead = self.row(lane, offset + NEXT);
-            for line in (0..bytes).step_by(64) {
-                // SAFETY: as the caller says.
-                unsafe { V::prefetch(ahead.wrapping_add(line)) };
-            }
+            // SAFETY: as the caller says.
+            unsafe { self.prefetch_lane::<V>(lane, offset, bytes) };
+        }
+    }
+
+    /// The same of one row.
+    ///
+    /// # Safety
+    /// As [`Self::prefetch`].
+    #[inline(always)]
+    pub(super) unsafe fn prefetch_lane<V: Vector>(&self, lane: usize, offset: usize, bytes: usize) {
+        let ahead = self.row(lane, offset + NEXT);
+        for line in (0..bytes).step_by(64) {
+            // SAFETY: as the caller says.
+            unsafe { V::prefetch(ahead.wrapping_add(line)) };
         }
     }
 }

@@ -5,7 +5,7 @@ use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK};
 use super::Scales;
 use super::columns::{Columns, Line};
-use super::one::{Nested, Plain, accumulate_nested, accumulate_plain};
+use super::one::{Nested, NestedHalves, Plain, accumulate_halves, accumulate_nested, accumulate_plain};
 use super::rows::Rows;
 use super::vector::Vector;
 
@@ -85,21 +85,53 @@ fn put<V: Vector>(quants: &mut [V; CHUNK / 4], unit: usize, lanes: [V; 4]) {
     quants[4 * unit..4 * unit + 4].copy_from_slice(&lanes);
 }
 
-/// Scales and minima of the eight groups of `Q4_K` and `Q5_K`, from the 16 bytes in front of a block.
-///
-/// # Safety
-/// The rows have these bytes, and the instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn unpack_scales<V: Vector>(rows: &Rows, offset: usize, to: &mut Scales<V>) {
-    // SAFETY: as the caller says.
-    unsafe {
-        let [floats, low_scales, low_minima, high] = V::load_16(rows, offset);
-        (to.whole, to.whole_minimum) = (floats.halves(), floats.shift(-16).halves());
-        let scales = [low_scales.and(63), high.and(15).or(low_scales.field(-2, 0x30))];
-        let minima = [low_minima.and(63), high.field(-4, 15).or(low_minima.field(-2, 0x30))];
-        for group in 0..8 {
-            to.parts[group] = scales[group / 4].scale_byte(group % 4, false);
-            to.minima[group] = minima[group / 4].unsigned_byte(group % 4);
+/// Scales and minima of the eight blocks of a chunk of `Q4_K` or `Q5_K`, which has them in 16 bytes in front.
+pub(super) struct PackedScales<V: Vector> {
+    /// Of blocks 0 to 3, a byte each, and of 4 to 7.
+    scales: [V; 2],
+    pub(super) minima: [V; 2],
+    pub(super) whole: V::Floats,
+    pub(super) whole_minimum: V::Floats,
+}
+
+impl<V: Vector> PackedScales<V> {
+    /// # Safety
+    /// The rows have these bytes, and the instructions of `V` are enabled.
+    #[inline(always)]
+    pub(super) unsafe fn load(rows: &Rows, offset: usize) -> Self {
+        // SAFETY: as the caller says.
+        unsafe {
+            let [floats, low_scales, low_minima, high] = V::load_16(rows, offset);
+            Self {
+                scales: [low_scales.and(63), high.and(15).or(low_scales.field(-2, 0x30))],
+                minima: [low_minima.and(63), high.field(-4, 15).or(low_minima.field(-2, 0x30))],
+                whole: floats.halves(),
+                whole_minimum: floats.shift(-16).halves(),
+            }
+        }
+    }
+
+    /// The scale of a block, as [`Vector::add_scaled`] wants it.
+    ///
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    pub(super) unsafe fn scale(&self, block: usize) -> V {
+        // SAFETY: as the caller says.
+        unsafe { self.scales[block / 4].scale_byte(block % 4, false) }
+    }
+
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    unsafe fn unpack(&self, to: &mut Scales<V>) {
+        (to.whole, to.whole_minimum) = (self.whole, self.whole_minimum);
+        for block in 0..CHUNK / BLOCK {
+            // SAFETY: as the caller says.
+            unsafe {
+                to.parts[block] = self.scale(block);
+                to.minima[block] = self.minima[block / 4].unsigned_byte(block % 4);
+            }
         }
     }
 }
@@ -233,7 +265,7 @@ impl Quants for Q4_K {
     #[inline(always)]
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales<V>) {
         // SAFETY: as the caller says.
-        unsafe { unpack_scales(rows, offset, scales) }
+        unsafe { PackedScales::load(rows, offset).unpack(scales) }
     }
     #[inline(always)]
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, quants: &mut [V; CHUNK / 4]) {
@@ -287,7 +319,7 @@ impl Quants for Q5_K {
     #[inline(always)]
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales<V>) {
         // SAFETY: as the caller says.
-        unsafe { unpack_scales(rows, offset, scales) }
+        unsafe { PackedScales::load(rows, offset).unpack(scales) }
     }
     #[inline(always)]
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, quants: &mut [V; CHUNK / 4]) {
@@ -367,7 +399,6 @@ impl Quants for Q6_K {
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales<V>) {
         // SAFETY: as the caller says.
         unsafe {
-            rows.touch::<V>(offset, 192);
             scales.whole = V::load_halves(rows, offset + 208);
             let packed = V::load_16(rows, offset + 192);
             for four in 0..4 {
@@ -400,8 +431,13 @@ impl Quants for Q6_K {
         sum: V::Floats,
     ) -> V::Floats {
         // SAFETY: as the caller says.
-        unsafe { accumulate_nested::<V, Self>(rows, offset, x, sum) }
+        unsafe { accumulate_halves::<V, Self>(rows, offset, x, sum) }
     }
+}
+
+impl NestedHalves for Q6_K {
+    const SCALES: usize = 192;
+    const WHOLE: usize = 208;
 }
 
 impl Nested for Q6_K {
@@ -414,11 +450,6 @@ impl Nested for Q6_K {
             let low = L::load(chunk.add(64 * wide + 32 * (quarter % 2))).field(shift, 15);
             low.or(L::load(chunk.add(128 + 32 * wide)).field(4 - 2 * quarter as i32, 0x30))
         }
-    }
-    #[inline(always)]
-    fn pair(pair: usize) -> [usize; 2] {
-        let first = pair / 2 * 4 + pair % 2;
-        [first, first + 2]
     }
 }
 

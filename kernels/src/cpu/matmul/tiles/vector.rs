@@ -26,8 +26,6 @@ pub(in super::super) trait Vector: Copy {
     const TOKENS: usize;
     /// The same where scales are of 16 columns.
     const TOKENS_OF_HALVES: usize;
-    /// Whether there is an instruction for [`Self::prefetch`].
-    const PREFETCHES: bool = true;
     /// With floats and one token, rows at once: so many streams from memory.
     const FLOAT_STREAMS: usize;
     /// With floats and many tokens, rows and tokens (at most 6) at once, whose sums should stay in registers.
@@ -83,7 +81,7 @@ pub(in super::super) trait Vector: Copy {
     unsafe fn load(rows: &Rows, offset: usize) -> Self::Loaded;
     /// The half-precision float at `offset` of every row, and no other byte.
     unsafe fn load_halves(rows: &Rows, offset: usize) -> Self::Floats;
-    /// Advice that a line of memory will be read, which need not exist; nothing without [`Self::PREFETCHES`].
+    /// Advice that a line of memory will be read, which need not exist; nothing where no instruction gives it.
     unsafe fn prefetch(line: *const u8);
 
     /// These partial sums times 2 to the power of `bits`.

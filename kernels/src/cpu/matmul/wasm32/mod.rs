@@ -9,12 +9,12 @@ use std::mem::MaybeUninit;
 
 use super::super::isa::Isa;
 use super::super::lanes::{from_halves, multiply_add};
-use super::BLOCK;
 use super::Kernels;
 use super::tiles::columns::{Columns, Line, ROWS};
 use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
 use super::tiles::vector::{Floats, Vector};
+use super::{BLOCK, CHUNK};
 
 /// Overwrite the slots that the tier of `kernels` improves. How much each does stands in `PERFORMANCE.md`.
 pub(super) fn plug(kernels: &mut Kernels) {
@@ -55,7 +55,6 @@ impl Vector for Simd128 {
     const STEPS: usize = 4;
     const TOKENS: usize = 4;
     const TOKENS_OF_HALVES: usize = 3;
-    const PREFETCHES: bool = false;
     const FLOAT_STREAMS: usize = 2;
     /// With the tokens, 12 sums of 16 registers, if the machine has so many; weights are converted for three tokens at once.
     const FLOAT_ROWS: usize = 1;
@@ -224,6 +223,20 @@ impl Columns for Simd128 {
         Self(scale.0.map(|lanes| products::factors(lanes, multiplier)))
     }
     #[inline(always)]
+    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
+        let mut sums = Self([i32x4_splat(0); REGISTERS]);
+        for pair in 0..4 {
+            let x = i32x4_splat(i32::from(x[2 * pair]) & 0xffff | i32::from(x[2 * pair + 1]) << 16);
+            for part in 0..REGISTERS {
+                let bytes = u32x4_shr(minima[pair / 2].0[part], 16 * (pair as u32 % 2));
+                // The second byte, which was in the upper half of the lower 16 bits, into the upper 16.
+                let two = v128_and(v128_or(bytes, i32x4_shl(bytes, 8)), i32x4_splat(0xff_00ff));
+                sums.0[part] = i32x4_add(sums.0[part], i32x4_dot_i16x8(two, x));
+            }
+        }
+        sums
+    }
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         let mut out = self;
         for part in 0..REGISTERS {
@@ -240,6 +253,8 @@ struct Line128([v128; 2]);
 // SAFETY of all below: bytes and factors may be read, as the trait asks. The instructions are enabled in the whole program.
 impl Line for Line128 {
     type Sums = v128;
+    /// In 16 bits each: those of all first halves, and of the second ones.
+    type Factors = [v128; 2];
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
@@ -267,17 +282,36 @@ impl Line for Line128 {
     unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: v128) -> v128 {
         settle(products::add_scaled(products::dot_two(x.0, self.0), spread_factor(factors, row), sums))
     }
+
     #[inline(always)]
-    unsafe fn add_halves_scaled(
-        self,
-        x: Self,
-        factors: [&[i32; ROWS]; 2],
-        row: usize,
-        mut sums: v128,
-    ) -> v128 {
+    unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> [v128; 2] {
+        // SAFETY: see above the impl.
+        unsafe {
+            let scales = v128_load(scales.cast());
+            let even = i16x8_shr(i16x8_shl(scales, 8), 8);
+            [
+                i16x8_mul(even, v128_load(multipliers[0].as_ptr().cast())),
+                i16x8_mul(i16x8_shr(scales, 8), v128_load(multipliers[1].as_ptr().cast())),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_factors(factors: [v128; 2], x: &[[i16; CHUNK / BLOCK]; 2]) -> v128 {
+        // SAFETY: see above the impl.
+        let dot = |half: usize| unsafe { i32x4_dot_i16x8(factors[half], v128_load(x[half].as_ptr().cast())) };
+        i32x4_add(dot(0), dot(1))
+    }
+    #[inline(always)]
+    unsafe fn shift_sums(sums: v128, bits: u32) -> v128 {
+        i32x4_shl(sums, bits)
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled<const B: usize>(self, x: Self, factors: [v128; 2], mut sums: v128) -> v128 {
         for half in 0..2 {
             let dot = products::dot(x.0[half], self.0[half]);
-            sums = products::add_scaled(dot, spread_factor(factors[half], row), sums);
+            let factor =
+                products::factor(i16x8_shuffle::<B, B, B, B, B, B, B, B>(factors[half], factors[half]));
+            sums = products::add_scaled(dot, factor, sums);
         }
         settle(sums)
     }

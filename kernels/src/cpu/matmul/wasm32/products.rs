@@ -53,6 +53,12 @@ mod variant {
         i16x8_shuffle::<0, 0, 2, 2, 4, 4, 6, 6>(low, low)
     }
 
+    /// One of [`factors`], of what it is in 16 bits, in all of a vector.
+    #[inline(always)]
+    pub(in super::super) fn factor(spread: v128) -> v128 {
+        spread
+    }
+
     /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].
     #[inline(always)]
     pub(in super::super) fn add_scaled(dot: v128, factor: v128, sums: v128) -> v128 {
@@ -125,6 +131,12 @@ mod variant {
     #[inline(always)]
     pub(in super::super) fn factors(scale: v128, [multiplier, _]: [i16; 2]) -> v128 {
         i32x4_mul(scale, i32x4_splat(i32::from(multiplier)))
+    }
+
+    /// One of [`factors`], of what it is in 16 bits, in all of a vector.
+    #[inline(always)]
+    pub(in super::super) fn factor(spread: v128) -> v128 {
+        i32x4_shr(spread, 16)
     }
 
     /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].

@@ -4,11 +4,11 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::super::BLOCK;
 use super::super::tiles::columns::{Columns, Line, ROWS};
 use super::super::tiles::entries::{compiled, compiled_one, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
+use super::super::{BLOCK, CHUNK};
 
 compiled!(Avx2<NONE>, Avx2<NONE>, "avx2,fma,f16c");
 compiled_one!(Avx2<NONE>, "avx2,fma,f16c");
@@ -298,6 +298,24 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
         })
     }
     #[inline(always)]
+    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let mut sums = Self::splat(0);
+            for pair in 0..4 {
+                // Two bytes of a lane, each in 16 bits.
+                let lanes =
+                    _mm256_setr_epi32(0, 0x4_0004, 0x8_0008, 0xc_000c, 0, 0x4_0004, 0x8_0008, 0xc_000c);
+                let first = 0x8001_8000_u32 as i32 + 0x2_0002 * (pair as i32 % 2);
+                let two =
+                    shuffle_bytes(minima[pair / 2].0, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
+                let x = Self::splat_pair([x[2 * pair], x[2 * pair + 1]]);
+                sums = sums.add(Self(_mm256_madd_epi16(two, x.0)));
+            }
+            sums
+        }
+    }
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm256_add_epi32(self.0, other.0) })
@@ -311,6 +329,7 @@ pub(super) struct Line256<const VNNI: u8>(__m256i);
 // SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
 impl<const VNNI: u8> Line for Line256<VNNI> {
     type Sums = __m256i;
+    type Factors = __m256i;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
@@ -338,19 +357,31 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
         // SAFETY: see above the impl.
         unsafe { add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32(factors[row]), sums) }
     }
+
     #[inline(always)]
-    unsafe fn add_halves_scaled(
-        self,
-        x: Self,
-        factors: [&[i32; ROWS]; 2],
-        row: usize,
-        sums: __m256i,
-    ) -> __m256i {
+    unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> __m256i {
         // SAFETY: see above the impl.
         unsafe {
-            let [first, second] = factors.map(|factors| _mm256_set1_epi32(factors[row]));
-            add_products::<VNNI>(self.0, x.0, blend::<0b1111_0000>(first, second), sums)
+            let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+            let scales = _mm_shuffle_epi8(_mm_loadu_si128(scales.cast()), order);
+            let multipliers = _mm256_loadu_si256(multipliers.as_ptr().cast());
+            _mm256_mullo_epi16(_mm256_cvtepi8_epi16(scales), multipliers)
         }
+    }
+    #[inline(always)]
+    unsafe fn dot_factors(factors: __m256i, x: &[[i16; CHUNK / BLOCK]; 2]) -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe { _mm256_madd_epi16(factors, _mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    unsafe fn shift_sums(sums: __m256i, bits: u32) -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe { _mm256_sll_epi32(sums, _mm_cvtsi32_si128(bits as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn add_halves_scaled<const B: usize>(self, x: Self, factors: __m256i, sums: __m256i) -> __m256i {
+        // SAFETY: see above the impl.
+        unsafe { add_products::<VNNI>(self.0, x.0, spread::<B>(factors), sums) }
     }
 }
 
@@ -420,27 +451,15 @@ unsafe fn shuffle_bytes(a: __m256i, bytes: __m256i) -> __m256i {
     shuffled
 }
 
-/// The lanes of `b` whose bits are set, and of `a` the others.
+/// The 16 bits `B` of each half of `a` in all of that half.
 ///
 /// # Safety
 /// AVX2 is enabled.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn blend<const LANES: u8>(a: __m256i, b: __m256i) -> __m256i {
-    let lanes;
-    // Of the intrinsic the compiler makes shuffles, which take two of four ports.
+unsafe fn spread<const B: usize>(a: __m256i) -> __m256i {
     // SAFETY: as the caller says.
-    unsafe {
-        asm!(
-            "vpblendd {lanes}, {a}, {b}, {mask}",
-            lanes = lateout(ymm_reg) lanes,
-            a = in(ymm_reg) a,
-            b = in(ymm_reg) b,
-            mask = const LANES,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    lanes
+    unsafe { shuffle_bytes(a, _mm256_set1_epi16(i16::from_le_bytes([2 * B as u8, 2 * B as u8 + 1]))) }
 }
 
 /// `sums` and the products of `weights` and `x` times the factors, which are in both halves of the lanes.
