@@ -45,7 +45,7 @@ pub(super) struct Chunk {
     pub(super) starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
-    /// The same: those of the first halves of all blocks, then of the second ones.
+    /// Where scales are nested, the same: those of the first halves of all blocks, then of the second ones.
     pub(super) halves: [[i16; CHUNK / BLOCK]; 2],
     /// The same of every 32 in two parts: the first two of every four quants, and the other two.
     pub(super) pair_starts: [[i16; 2]; CHUNK / BLOCK],

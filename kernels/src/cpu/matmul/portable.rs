@@ -140,9 +140,6 @@ pub(super) unsafe fn quantise(
     }
 }
 
-/// Added to a float below 2^22, it leaves the nearest integer, ties to even, in the lowest bits.
-const ROUND: f32 = 1.5 * (1 << 23) as f32;
-
 /// Quantise up to 256 columns. A block with a number that is not finite gets a scale that is not finite either, so that
 /// what is computed from it is not finite.
 ///
@@ -153,9 +150,16 @@ const ROUND: f32 = 1.5 * (1 << 23) as f32;
 /// what does not fit.
 #[inline(always)]
 fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
-    let mut padded = [0.0; CHUNK];
-    padded[..x.len()].copy_from_slice(x);
-    let blocks = padded.as_chunks::<BLOCK>().0;
+    let mut padded;
+    let x = match <&[f32; CHUNK]>::try_from(x) {
+        Ok(x) => x,
+        Err(_) => {
+            padded = [0.0; CHUNK];
+            padded[..x.len()].copy_from_slice(x);
+            &padded
+        }
+    };
+    let blocks = x.as_chunks::<BLOCK>().0;
     let mut magnitudes = [0; CHUNK / BLOCK];
     for (magnitude, x) in magnitudes.iter_mut().zip(blocks) {
         // Magnitudes order as their bits do, and NaN is above all.
@@ -169,36 +173,59 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     }
     let largest = f32::from_bits(magnitudes.into_iter().fold(0, u32::max));
     to.unit = largest / (127 * Chunk::MOST) as f32;
-    for (block, x) in blocks.iter().enumerate() {
+    let mut multipliers = [1.0; CHUNK / BLOCK];
+    for block in 0..CHUNK / BLOCK {
         let magnitude = f32::from_bits(magnitudes[block]);
-        let multiplier = if nested { multiplier(magnitude / largest) } else { 1 };
-        let scale = if nested { to.unit * multiplier as f32 } else { magnitude / 127.0 };
+        // The least that reaches the magnitude; 1 if it is not a number.
+        let needed = magnitude / largest * Chunk::MOST as f32;
+        multipliers[block] = needed.ceil().max(1.0).min(Chunk::MOST as f32);
+        to.scales[block] = if nested { to.unit * multipliers[block] } else { magnitude / 127.0 };
+    }
+    // Of every 16 quants, those of columns k and k + 8.
+    let mut folded = [[0; 8]; CHUNK / BLOCK * 2];
+    for (block, x) in blocks.iter().enumerate() {
+        let scale = to.scales[block];
         // Of what is too small for that, no quants are made.
         let inverse = if scale < f32::MIN_POSITIVE { 0.0 } else { 1.0 / scale };
-        let integers = x.map(|x| {
-            let integer = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            integer.clamp(-127, 127)
-        });
-        to.quants.as_chunks_mut::<BLOCK>().0[block] = integers.map(|integer| integer as i8);
-        let mut pairs = [[0; 2]; 2];
-        for (half, integers) in integers.as_chunks::<{ BLOCK / 2 }>().0.iter().enumerate() {
-            for four in integers.as_chunks::<4>().0 {
-                pairs[half][0] -= four[0] + four[1];
-                pairs[half][1] -= four[2] + four[3];
+        let mut negatives = [0; 8];
+        let eights = x.as_chunks::<8>().0;
+        let quants = to.quants.as_chunks_mut::<BLOCK>().0[block].as_chunks_mut::<8>().0;
+        for (index, (x, quants)) in eights.iter().zip(quants).enumerate() {
+            let mut integers = [0; 8];
+            for lane in 0..8 {
+                integers[lane] = nearest(x[lane] * inverse).clamp(-127, 127);
             }
-            to.half_starts[2 * block + half] = pairs[half][0] + pairs[half][1];
-            to.halves[half][block] = (pairs[half][0] + pairs[half][1]) as i16;
-            to.half_pair_starts[2 * block + half] = pairs[half].map(|sum| sum as i16);
+            for lane in 0..8 {
+                quants[lane] = integers[lane] as i8;
+            }
+            let folded = &mut folded[2 * block + index / 2];
+            for lane in 0..8 {
+                folded[lane] += integers[lane];
+                negatives[lane] -= integers[lane].min(0);
+            }
         }
-        let [first, second] = pairs;
-        to.pair_starts[block] = [0, 1].map(|i| (first[i] + second[i]) as i16);
-        to.starts[block] = to.half_starts[2 * block] + to.half_starts[2 * block + 1];
-        to.negatives[block] = integers.iter().map(|&integer| -integer.min(0)).sum();
-        to.scales[block] = scale;
-        if nested {
+        to.negatives[block] = negatives.into_iter().sum();
+    }
+    for (half, &[a, b, c, d, e, f, g, h]) in folded.iter().enumerate() {
+        let pairs = [-(a + b + e + f), -(c + d + g + h)];
+        to.half_starts[half] = pairs[0] + pairs[1];
+        to.half_pair_starts[half] = [pairs[0] as i16, pairs[1] as i16];
+    }
+    for block in 0..CHUNK / BLOCK {
+        let [first, second] = [2 * block, 2 * block + 1];
+        to.starts[block] = to.half_starts[first] + to.half_starts[second];
+        for pair in 0..2 {
+            to.pair_starts[block][pair] =
+                to.half_pair_starts[first][pair] + to.half_pair_starts[second][pair];
+        }
+    }
+    if nested {
+        for block in 0..CHUNK / BLOCK {
+            let multiplier = nearest(multipliers[block]);
             to.multipliers[block] = [multiplier as i16; 2];
-            for multipliers in &mut to.all_multipliers {
-                multipliers[block] = multiplier as i16;
+            for half in 0..2 {
+                to.all_multipliers[half][block] = multiplier as i16;
+                to.halves[half][block] = to.half_starts[2 * block + half] as i16;
             }
             let sum = -to.starts[block] * multiplier / 2;
             to.integer_sums[block] = sum as i16;
@@ -207,12 +234,12 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     }
 }
 
-/// The least multiple of a unit that reaches this part of [`Chunk::MOST`] units; 1 if it is not a number.
+/// The nearest integer to a number below 2^22, ties to even.
 #[inline(always)]
-fn multiplier(part: f32) -> i32 {
-    let needed = part * Chunk::MOST as f32;
-    let whole = needed as i32;
-    (whole + i32::from(needed > whole as f32)).clamp(1, Chunk::MOST)
+fn nearest(x: f32) -> i32 {
+    /// Added to such a number, it leaves the integer in the lowest bits.
+    const ROUND: f32 = 1.5 * (1 << 23) as f32;
+    (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32
 }
 
 /// The half-precision float at the start of `bytes`.
