@@ -232,6 +232,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
 // SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
 impl<const DOT: bool> Columns for Neon<DOT> {
     type Line = Line128<DOT>;
+    const PREFETCH_PLAIN: bool = true;
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {

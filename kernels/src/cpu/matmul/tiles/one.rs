@@ -93,6 +93,10 @@ pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
     x: &Chunk,
     mut sum: V::Floats,
 ) -> V::Floats {
+    if V::PREFETCH_PLAIN {
+        // SAFETY: as the caller says.
+        unsafe { rows.prefetch_lanes::<V>(offset, F::BYTES) };
+    }
     for block in 0..blocks.min(CHUNK / BLOCK) {
         let offset = offset + block * (F::BYTES * BLOCK / CHUNK);
         // SAFETY: as the caller says.

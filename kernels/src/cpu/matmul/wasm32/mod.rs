@@ -185,6 +185,7 @@ impl Vector for Simd128 {
 // SAFETY of all below: rows have the bytes that are loaded, as the trait asks. The instructions are enabled in the whole program.
 impl Columns for Simd128 {
     type Line = Line128;
+    const PREFETCH_PLAIN: bool = false;
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {

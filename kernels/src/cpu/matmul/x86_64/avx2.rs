@@ -240,6 +240,7 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
 // SAFETY of all below: the instructions are enabled where these are inlined, as the trait asks.
 impl<const VNNI: u8> Columns for Avx2<VNNI> {
     type Line = Line256<VNNI>;
+    const PREFETCH_PLAIN: bool = VNNI != NONE;
 
     /// Rows `r` and `r + 4` share a register.
     #[inline(always)]
