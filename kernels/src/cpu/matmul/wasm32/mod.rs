@@ -230,8 +230,8 @@ impl Columns for Simd128 {
             let x = i32x4_splat(i32::from(x[2 * pair]) & 0xffff | i32::from(x[2 * pair + 1]) << 16);
             for part in 0..REGISTERS {
                 let bytes = u32x4_shr(minima[pair / 2].0[part], 16 * (pair as u32 % 2));
-                // The second byte, which was in the upper half of the lower 16 bits, into the upper 16.
-                let two = v128_and(v128_or(bytes, i32x4_shl(bytes, 8)), i32x4_splat(0xff_00ff));
+                let first = v128_and(bytes, i32x4_splat(0xff));
+                let two = v128_or(first, v128_and(i32x4_shl(bytes, 8), i32x4_splat(0xff_0000)));
                 sums.0[part] = i32x4_add(sums.0[part], i32x4_dot_i16x8(two, x));
             }
         }
