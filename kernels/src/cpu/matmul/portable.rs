@@ -176,10 +176,14 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     let mut multipliers = [1.0; CHUNK / BLOCK];
     for block in 0..CHUNK / BLOCK {
         let magnitude = f32::from_bits(magnitudes[block]);
-        // The least that reaches the magnitude; 1 if it is not a number.
-        let needed = magnitude / largest * Chunk::MOST as f32;
-        multipliers[block] = needed.ceil().max(1.0).min(Chunk::MOST as f32);
-        to.scales[block] = if nested { to.unit * multipliers[block] } else { magnitude / 127.0 };
+        to.scales[block] = if nested {
+            // The least that reaches the magnitude; 1 if it is not a number.
+            let needed = magnitude / largest * Chunk::MOST as f32;
+            multipliers[block] = needed.ceil().max(1.0).min(Chunk::MOST as f32);
+            to.unit * multipliers[block]
+        } else {
+            magnitude / 127.0
+        };
     }
     // Of every 16 quants, those of columns k and k + 8.
     let mut folded = [[0; 8]; CHUNK / BLOCK * 2];

@@ -11,7 +11,7 @@ use super::entries::Compiled;
 use super::rows::Rows;
 use super::unpack::{Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{NEAR, Scales, Sums, TILES, add_block, add_nested, parts, start, store};
+use super::{NEAR, Scales, Sums, TILES, add_block, add_total, store, take_off_minima};
 use crate::step::Step;
 
 /// 256 columns of as many rows as there are lanes, unpacked.
@@ -270,6 +270,53 @@ unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
             return V::splat(if F::SIGNED && V::COMPLEMENTS { x.negatives[part] } else { 0 });
         }
         start::<V, F>(x, part).shift_sums(offset.ilog2())
+    }
+}
+
+/// Integer sums in every block of 32 columns, each with a scale of its own.
+const fn parts<F: Quants>() -> usize {
+    if F::HALVES { 2 } else { 1 }
+}
+
+/// Where partial sums of part `part` start if one was added to the weights, to be taken off again.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        match (V::LARGEST_PAIR == i32::MAX, F::HALVES) {
+            (true, true) => V::splat(x.half_starts[part]),
+            (true, false) => V::splat(x.starts[part]),
+            (false, true) => V::splat_pair(x.half_pair_starts[part]),
+            (false, false) => V::splat_pair(x.pair_starts[part]),
+        }
+    }
+}
+
+/// The sum of all chunks so far, with one whose scales are nested: `total` integers, and its minima taken off.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_nested<V: Vector, F: Quants>(
+    scales: &Scales<V>,
+    x: &Chunk,
+    total: V,
+    sum: V::Floats,
+) -> V::Floats {
+    // SAFETY: as the caller says.
+    unsafe {
+        let sum = add_total(total, scales.whole, x, sum);
+        if !F::MINIMA {
+            return sum;
+        }
+        let mut minima = V::Floats::splat(0.0);
+        for block in 0..CHUNK / BLOCK {
+            minima = scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minima);
+        }
+        take_off_minima::<V>(minima, scales.whole_minimum, x, sum)
     }
 }
 

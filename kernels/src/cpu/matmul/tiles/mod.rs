@@ -106,52 +106,29 @@ unsafe fn store<V: Vector>(product: &Product<'_>, token: usize, rows: &[Rows], s
     }
 }
 
-/// Integer sums in every block of 32 columns, each with a scale of its own.
-const fn parts<F: Quants>() -> usize {
-    if F::HALVES { 2 } else { 1 }
-}
-
-/// Where partial sums of part `part` start if one was added to the weights, to be taken off again.
+/// The sum of all chunks so far, with one whose scales are nested: `total` integers, times the scale of its scales.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+unsafe fn add_total<V: Vector>(total: V, scale: V::Floats, x: &Chunk, sum: V::Floats) -> V::Floats {
     // SAFETY: as the caller says.
-    unsafe {
-        match (V::LARGEST_PAIR == i32::MAX, F::HALVES) {
-            (true, true) => V::splat(x.half_starts[part]),
-            (true, false) => V::splat(x.starts[part]),
-            (false, true) => V::splat_pair(x.half_pair_starts[part]),
-            (false, false) => V::splat_pair(x.pair_starts[part]),
-        }
-    }
+    unsafe { total.to_floats().mul_add(scale.mul(V::Floats::splat(x.unit)), sum) }
 }
 
-/// The sum of all chunks so far, with one whose scales are nested: `total` integers, and its minima taken off.
+/// That sum with the minima of the chunk taken off: the products of minima with [`Chunk::sums`], times the scale of the minima.
 ///
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn add_nested<V: Vector, F: Quants>(
-    scales: &Scales<V>,
+unsafe fn take_off_minima<V: Vector>(
+    minima: V::Floats,
+    scale: V::Floats,
     x: &Chunk,
-    total: V,
     sum: V::Floats,
 ) -> V::Floats {
     // SAFETY: as the caller says.
-    unsafe {
-        let scale = scales.whole.mul(V::Floats::splat(x.unit));
-        let sum = total.to_floats().mul_add(scale, sum);
-        if !F::MINIMA {
-            return sum;
-        }
-        let mut minimum = V::Floats::splat(0.0);
-        for block in 0..CHUNK / BLOCK {
-            minimum = scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minimum);
-        }
-        minimum.mul_sub_from(scales.whole_minimum.mul(V::Floats::splat(2.0 * x.unit)), sum)
-    }
+    unsafe { minima.mul_sub_from(scale.mul(V::Floats::splat(2.0 * x.unit)), sum) }
 }
 
 /// The sum of all blocks so far, with one of these integers and of this scale.

@@ -11,7 +11,7 @@ use super::entries::CompiledOne;
 use super::rows::{Rows, distance};
 use super::unpack::{PackedScales, Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{add_block, store};
+use super::{add_block, add_total, store, take_off_minima};
 
 /// The factors of a chunk: (columns / 32, rows).
 type Factors = [MaybeUninit<[i32; ROWS]>; CHUNK / BLOCK];
@@ -153,10 +153,9 @@ pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
         add_pair::<V, F>(rows, offset, x, 1, factors, &mut sums);
         add_pair::<V, F>(rows, offset, x, 2, factors, &mut sums);
         add_pair::<V, F>(rows, offset, x, 3, factors, &mut sums);
-        let unit = V::Floats::splat(x.unit);
-        let sum = V::collect(sums).to_floats().mul_add(packed.whole.mul(unit), sum);
-        let minimum = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
-        minimum.mul_sub_from(packed.whole_minimum.mul(V::Floats::splat(2.0 * x.unit)), sum)
+        let sum = add_total(V::collect(sums), packed.whole, x, sum);
+        let minima = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
+        take_off_minima::<V>(minima, packed.whole_minimum, x, sum)
     }
 }
 
@@ -230,8 +229,7 @@ pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
             rows.prefetch_lane::<V>(row, offset, F::BYTES);
             sums[row] = dot_row::<V::Line, F>(rows.row(row, offset), x);
         }
-        let scale = V::load_halves(rows, offset + F::WHOLE).mul(V::Floats::splat(x.unit));
-        V::collect(sums).to_floats().mul_add(scale, sum)
+        add_total(V::collect(sums), V::load_halves(rows, offset + F::WHOLE), x, sum)
     }
 }
 
