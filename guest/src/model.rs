@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::bindings::exports::wasm_chord::inference::generation::Information;
-use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure, Plan, Recorder, Step};
+use crate::bindings::wasm_chord::inference::kernels::{self, Continuation, Failure, Plan, Recorder};
 use crate::bindings::wasm_chord::inference::tensors::{Cache, CacheFormat, CacheShape, Sequence, Tensor};
 use crate::chat::Template;
 use crate::config::Config;
@@ -140,7 +140,7 @@ impl Model {
     pub fn run(&self, continuations: &[Continuation<'_>]) -> std::result::Result<(), Failure> {
         let outputs = continuations.iter().any(|continuation| continuation.outputs > 0);
         let plans: Vec<&Plan> = self.plans[..self.plans.len() - usize::from(!outputs)].iter().collect();
-        Step::begin(continuations)?.run(&plans)
+        kernels::run(continuations, &plans)
     }
 
     /// The `count` highest logits of output `row` of the last run with their tokens, highest first.

@@ -1,18 +1,18 @@
 //! Stopping work that takes too long or that nobody wants any more.
 //!
-//! Every call into a guest has a [`Watch`]. A ticker thread looks at the watches of running calls and moves the engine's epoch, which makes
-//! guests look up: a guest whose watch is set traps unless it returns soon by itself. Kernels poll the same flag. Time in kernels does
-//! not count against a guest, since long work is what it is there for.
+//! Every call into a guest has a [`Watch`]. A ticker thread looks at the watches of running calls. While one of them is stopped it moves the
+//! engine's epoch, which makes guests look up, and one that was stopped traps unless it returns soon by itself; others are not disturbed.
+//! Kernels poll the same flag. Time in kernels does not count against a guest, since long work is what it is there for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use wasmtime::{Engine, UpdateDeadline};
 
-/// How often guests look up while a call runs.
-const TICK: Duration = Duration::from_millis(5);
+/// How often the ticker comes by while a call runs.
+const TICK: Duration = Duration::from_millis(10);
 
 /// How long a guest may take to return after its work was cancelled.
 const GRACE: Duration = Duration::from_millis(25);
@@ -99,8 +99,8 @@ impl Watch {
         result
     }
 
-    /// The ticker came by.
-    fn tick(&self) {
+    /// The ticker came by: whether the guest should look up.
+    fn tick(&self) -> bool {
         let mut call = self.call();
         let now = Instant::now();
         if call.deadline.is_some_and(|deadline| now > deadline) {
@@ -108,6 +108,7 @@ impl Watch {
         } else if call.end.is_some_and(|end| now > end) {
             self.stop_call(&mut call, Reason::Cancelled);
         }
+        call.stopped.is_some()
     }
 
     /// A guest looks up.
@@ -150,18 +151,23 @@ impl Ticker {
 fn tick(engine: &Engine, calls: &Receiver<Arc<Watch>>) {
     let mut running: Vec<Arc<Watch>> = Vec::new();
     loop {
-        let begun = if running.is_empty() {
-            calls.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            calls.recv_timeout(TICK)
-        };
-        match begun {
-            Ok(watch) if !running.iter().any(|other| Arc::ptr_eq(other, &watch)) => running.push(watch),
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        if running.is_empty() {
+            let Ok(watch) = calls.recv() else { return };
+            running.push(watch);
         }
-        running.iter().for_each(|watch| watch.tick());
-        engine.increment_epoch();
+        // Not waiting for a message with a timeout, which would watch for one at the expense of kernels before it sleeps.
+        std::thread::sleep(TICK);
+        loop {
+            match calls.try_recv() {
+                Ok(watch) if running.iter().any(|other| Arc::ptr_eq(other, &watch)) => {}
+                Ok(watch) => running.push(watch),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+        if running.iter().filter(|watch| watch.tick()).count() > 0 {
+            engine.increment_epoch();
+        }
         running.retain(|watch| {
             // In this order: a call that begins in between either is seen here or announces itself.
             watch.followed.swap(false, Ordering::AcqRel);

@@ -18,6 +18,8 @@ use super::contract::kernels::{
 use super::tensors::LockedSequence;
 use crate::mapping;
 
+type Handle<T> = Resource<T>;
+
 /// How many plans ahead of the running one are asked for.
 const PREFETCH_DISTANCE: usize = 2;
 
@@ -41,9 +43,21 @@ impl Host for View<'_> {
     fn step_limit(&mut self) -> Result<u32> {
         Ok(Step::LIMIT as u32)
     }
-}
 
-type Handle<T> = Resource<T>;
+    fn run(
+        &mut self,
+        continuations: Vec<Continuation>,
+        plans: Vec<Handle<OwnedPlan>>,
+    ) -> Result<Result<(), Failure>> {
+        let begun = Instant::now();
+        let result = match self.begin_step(&continuations)? {
+            Ok(step) => self.run_plans(&step, &plans)?,
+            Err(failure) => Err(failure),
+        };
+        self.context.work += begun.elapsed();
+        Ok(result)
+    }
+}
 
 impl View<'_> {
     /// Record a verb on tensors, the first of which is `out`. A shape that does not fit is a trap.
@@ -248,9 +262,53 @@ impl HostPlan for View<'_> {
 }
 
 impl HostStep for View<'_> {
+    fn begin(&mut self, continuations: Vec<Continuation>) -> Result<Result<Handle<Step>, Failure>> {
+        let begun = Instant::now();
+        let step = match self.begin_step(&continuations)? {
+            Ok(step) => Ok(self.table.push(step)?),
+            Err(failure) => Err(failure),
+        };
+        self.context.work += begun.elapsed();
+        Ok(step)
+    }
+
     fn run(&mut self, this: Handle<Step>, plans: Vec<Handle<OwnedPlan>>) -> Result<Result<(), Failure>> {
         let begun = Instant::now();
-        let step = self.table.get(&this)?;
+        let result = self.run_plans(self.table.get(&this)?, &plans)?;
+        self.context.work += begun.elapsed();
+        Ok(result)
+    }
+
+    fn drop(&mut self, handle: Handle<Step>) -> Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    fn begin_step(&self, continuations: &[Continuation]) -> Result<Result<Step, Failure>> {
+        let mut sequences: Vec<&LockedSequence> = Vec::with_capacity(continuations.len());
+        for continuation in continuations {
+            let sequence = self.table.get(&continuation.sequence)?;
+            if sequences.iter().any(|other| std::ptr::eq(*other, sequence)) {
+                bail!("step: a sequence comes twice");
+            }
+            sequences.push(sequence);
+        }
+        let mut locked: Vec<_> = sequences.iter().map(|sequence| sequence.lock()).collect();
+        let mut parts: Vec<_> = locked
+            .iter_mut()
+            .zip(continuations)
+            .map(|(sequence, continuation)| kernels::Continuation {
+                sequence,
+                tokens: &continuation.tokens,
+                outputs: continuation.outputs as usize,
+            })
+            .collect();
+        failure(Step::begin(&mut parts))
+    }
+
+    fn run_plans(&self, step: &Step, plans: &[Handle<OwnedPlan>]) -> Result<Result<(), Failure>> {
         let plans: Vec<&OwnedPlan> =
             plans.iter().map(|plan| self.table.get(plan)).collect::<Result<_, _>>()?;
         let prefetch = self.context.prefetch;
@@ -264,45 +322,7 @@ impl HostStep for View<'_> {
             })
         });
         // A page that vanished shows only after it was read.
-        let result = result.and_then(|()| self.context.space.check().map_err(|error| error.into()));
-        self.context.work += begun.elapsed();
-        failure(result)
-    }
-
-    fn begin(&mut self, continuations: Vec<Continuation>) -> Result<Result<Handle<Step>, Failure>> {
-        let begun = Instant::now();
-        let mut sequences: Vec<&LockedSequence> = Vec::with_capacity(continuations.len());
-        for continuation in &continuations {
-            let sequence = self.table.get(&continuation.sequence)?;
-            if sequences.iter().any(|other| std::ptr::eq(*other, sequence)) {
-                bail!("step: a sequence comes twice");
-            }
-            sequences.push(sequence);
-        }
-        let mut locked: Vec<_> = sequences.iter().map(|sequence| sequence.lock()).collect();
-        let mut parts: Vec<_> = locked
-            .iter_mut()
-            .zip(&continuations)
-            .map(|(sequence, continuation)| kernels::Continuation {
-                sequence,
-                tokens: &continuation.tokens,
-                outputs: continuation.outputs as usize,
-            })
-            .collect();
-        let step = Step::begin(&mut parts);
-        drop(parts);
-        drop(locked);
-        let step = match failure(step)? {
-            Ok(step) => Ok(self.table.push(step)?),
-            Err(failure) => Err(failure),
-        };
-        self.context.work += begun.elapsed();
-        Ok(step)
-    }
-
-    fn drop(&mut self, handle: Handle<Step>) -> Result<()> {
-        self.table.delete(handle)?;
-        Ok(())
+        failure(result.and_then(|()| self.context.space.check().map_err(|error| error.into())))
     }
 }
 

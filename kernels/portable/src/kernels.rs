@@ -21,6 +21,10 @@ impl Guest for Component {
     fn step_limit() -> u32 {
         kernels::Step::LIMIT as u32
     }
+
+    fn run(continuations: Vec<Continuation<'_>>, plans: Vec<PlanBorrow<'_>>) -> Result<(), Failure> {
+        run(&begin(&continuations)?, &plans)
+    }
 }
 
 fn tensor<'a>(handle: &'a TensorBorrow<'_>) -> &'a kernels::Tensor {
@@ -155,31 +159,39 @@ impl GuestPlan for RefCell<ResidentPlan> {
 }
 
 impl GuestStep for kernels::Step {
-    fn run(&self, plans: Vec<PlanBorrow<'_>>) -> Result<(), Failure> {
-        PORTABLE.with(|portable| {
-            let mut residency = portable.residency.borrow_mut();
-            plans.iter().try_for_each(|plan| {
-                let plan: &RefCell<ResidentPlan> = plan.get();
-                residency.run(&portable.device, &mut plan.borrow_mut(), self).map_err(failure)
-            })
-        })
+    fn begin(continuations: Vec<Continuation<'_>>) -> Result<Step, Failure> {
+        begin(&continuations).map(Step::new)
     }
 
-    fn begin(continuations: Vec<Continuation<'_>>) -> Result<Step, Failure> {
-        let sequences = continuations.iter().map(|continuation| {
-            let sequence: &RefCell<kernels::Sequence> = continuation.sequence.get();
-            sequence.try_borrow_mut().expect("step: a sequence comes twice")
-        });
-        let mut sequences: Vec<_> = sequences.collect();
-        let parts =
-            sequences.iter_mut().zip(&continuations).map(|(sequence, continuation)| kernels::Continuation {
-                sequence,
-                tokens: &continuation.tokens,
-                outputs: continuation.outputs as usize,
-            });
-        let mut parts: Vec<_> = parts.collect();
-        kernels::Step::begin(&mut parts).map(Step::new).map_err(failure)
+    fn run(&self, plans: Vec<PlanBorrow<'_>>) -> Result<(), Failure> {
+        run(self, &plans)
     }
+}
+
+fn begin(continuations: &[Continuation<'_>]) -> Result<kernels::Step, Failure> {
+    let sequences = continuations.iter().map(|continuation| {
+        let sequence: &RefCell<kernels::Sequence> = continuation.sequence.get();
+        sequence.try_borrow_mut().expect("step: a sequence comes twice")
+    });
+    let mut sequences: Vec<_> = sequences.collect();
+    let parts =
+        sequences.iter_mut().zip(continuations).map(|(sequence, continuation)| kernels::Continuation {
+            sequence,
+            tokens: &continuation.tokens,
+            outputs: continuation.outputs as usize,
+        });
+    let mut parts: Vec<_> = parts.collect();
+    kernels::Step::begin(&mut parts).map_err(failure)
+}
+
+fn run(step: &kernels::Step, plans: &[PlanBorrow<'_>]) -> Result<(), Failure> {
+    PORTABLE.with(|portable| {
+        let mut residency = portable.residency.borrow_mut();
+        plans.iter().try_for_each(|plan| {
+            let plan: &RefCell<ResidentPlan> = plan.get();
+            residency.run(&portable.device, &mut plan.borrow_mut(), step).map_err(failure)
+        })
+    })
 }
 
 /// Circumstances go to the guest; misuse is its bug and traps.
