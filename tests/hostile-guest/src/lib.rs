@@ -11,7 +11,8 @@ use std::hint::black_box;
 
 use bindings::exports::wasm_chord::inference::generation as contract;
 use bindings::wasm_chord::inference::kernels::{
-    Activation, AttentionShape, Continuation, Failure, Plan, Recorder, RopeLayout, Rotary, Step, step_limit,
+    Activation, AttentionShape, Continuation, Failure, Plan, Recorder, RopeLayout, Rotary, Step, run,
+    step_limit,
 };
 use bindings::wasm_chord::inference::memory64;
 use bindings::wasm_chord::inference::tensors::{
@@ -257,12 +258,11 @@ fn load(behaviour: &str) -> Result<(), Error> {
         }
         "token-outside" => {
             let plan = plan(|recorder| recorder.embed(&tensor(8), &weight(4, 8)));
-            let step =
-                Step::begin(&[Continuation { sequence: &cache().sequence(), tokens: vec![4], outputs: 0 }]);
-            let _ = step.expect("there is room for one token").run(&[&plan]);
+            let _ =
+                run(&[Continuation { sequence: &cache().sequence(), tokens: vec![4], outputs: 0 }], &[&plan]);
         }
         "full-cache" => {
-            let outcome = Step::begin(&[continuation(&cache().sequence(), 500)]).map(|_| ());
+            let outcome = run(&[continuation(&cache().sequence(), 500)], &[]);
             return refused(format!("{outcome:?}"));
         }
         _ => {}
