@@ -165,6 +165,7 @@ fn tick(engine: &Engine, calls: &Receiver<Arc<Watch>>) {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
+        // Counted, so that all of them are looked at.
         if running.iter().filter(|watch| watch.tick()).count() > 0 {
             engine.increment_epoch();
         }

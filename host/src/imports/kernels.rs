@@ -286,6 +286,7 @@ impl HostStep for View<'_> {
 }
 
 impl View<'_> {
+    /// Begin a step for the guest; the outer error is its bug.
     fn begin_step(&self, continuations: &[Continuation]) -> Result<Result<Step, Failure>> {
         let mut sequences: Vec<&LockedSequence> = Vec::with_capacity(continuations.len());
         for continuation in continuations {
@@ -308,6 +309,7 @@ impl View<'_> {
         failure(Step::begin(&mut parts))
     }
 
+    /// Run its plans; ask for the weights of those ahead.
     fn run_plans(&self, step: &Step, plans: &[Handle<OwnedPlan>]) -> Result<Result<(), Failure>> {
         let plans: Vec<&OwnedPlan> =
             plans.iter().map(|plan| self.table.get(plan)).collect::<Result<_, _>>()?;
