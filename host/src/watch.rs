@@ -1,7 +1,7 @@
 //! Stopping work that takes too long or that nobody wants any more.
 //!
 //! Every call into a guest has a [`Watch`]. A ticker thread looks at the watches of running calls. While one of them is stopped it moves the
-//! engine's epoch, which makes guests look up, and one that was stopped traps unless it returns soon by itself; others are not disturbed.
+//! engine's epoch, which makes guests look up, and one that was stopped traps unless it returns soon by itself; others go on.
 //! Kernels poll the same flag. Time in kernels does not count against a guest, since long work is what it is there for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +128,7 @@ impl Watch {
     }
 }
 
-/// The thread that ticks while calls run, and sleeps otherwise. It ends when this is dropped.
+/// The thread that ticks while calls run, and sleeps otherwise. It ends within a tick of this being dropped.
 pub(crate) struct Ticker(Sender<Arc<Watch>>);
 
 impl Ticker {
