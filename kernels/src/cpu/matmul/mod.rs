@@ -10,9 +10,10 @@
 //! 256 columns (nested), so are those of the activations, and the sum of `I * weight integer * activation integer` over all 256 columns
 //! is an exact integer, which is multiplied with both scales and added to the row's sum; the sum of
 //! `minimum * (activation integer * sum of 32 quants / 2)`, in which what is in parentheses is rounded to an integer, is exact, too, and
-//! taken off the row's sum times both scales. Kernels of float weights keep 16 sums,
-//! `sum[k % 16] = fma(w[k], x[k], sum[k % 16])`, and add them up in one order at the end of the row. On WebAssembly
-//! the engine decides whether an fma rounds once; under wasmtime on a machine that can it does, and the bits are those of native code.
+//! taken off the row's sum times both scales. Kernels of float weights keep as many sums as a vector has lanes, `n` = 8 and with
+//! AVX-512 16, `sum[k % n] = fma(w[k], x[k], sum[k % n])`, and add them up in one order at the end of the row. On WebAssembly, where `n`
+//! is 8, the engine decides whether an fma rounds once; under wasmtime on a machine that can it does, and the bits are those of native
+//! code with as many sums.
 //! The portable kernels, which are not for speed, add up block after block in all formats.
 #![expect(unsafe_code, reason = "kernels write disjoint rows of one output through a pointer")]
 

@@ -165,9 +165,8 @@ macro_rules! entries {
         ) {
             use $crate::cpu::matmul::tiles::{entries::Compiled, floats, vector::Vector};
             type One = <$vector as Compiled>::One;
-            const PARTS_OF_ONE: usize = floats::LANES / One::LANES;
+            const PARTS_OF_ONE: usize = <$vector>::LANES / One::LANES;
             const STREAMS: usize = One::FLOAT_STREAMS;
-            const PARTS: usize = floats::LANES / <$vector>::LANES;
             const ROWS: usize = <$vector>::FLOAT_ROWS;
             const TOKENS: usize = <$vector>::FLOAT_TOKENS;
             // SAFETY: the same contract.
@@ -175,7 +174,7 @@ macro_rules! entries {
                 if product.tokens == 1 {
                     floats::multiply_one::<One, F, PARTS_OF_ONE, STREAMS>(product)
                 } else {
-                    floats::multiply_many::<$vector, F, PARTS, ROWS, TOKENS>(product)
+                    floats::multiply_many::<$vector, F, ROWS, TOKENS>(product)
                 }
             }
         }

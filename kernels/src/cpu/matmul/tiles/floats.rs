@@ -8,9 +8,11 @@ use std::array;
 
 use super::super::Product;
 pub(in super::super) use super::super::activations::LANES;
-use super::NEAR;
 use super::entries::Compiled;
 use super::vector::{Floats, Vector};
+
+/// Bytes of weights that are used for token after token: what may stay in the L2 cache meanwhile.
+const NEAR: usize = 192 << 10;
 
 /// A format of floats.
 pub(in super::super) trait Format {
@@ -24,7 +26,8 @@ pub(in super::super) trait Format {
     unsafe fn load<V: Vector>(bytes: *const u8) -> V::Floats;
 }
 
-/// With one token, and `PARTS` vectors for every [`LANES`] columns of `STREAMS` rows at once.
+/// With one token, and `STREAMS` rows at once, each with `PARTS` vectors of sums: as many lanes as the one vector that is used with
+/// many tokens.
 ///
 /// # Safety
 /// As [`Kernels::multiply`](super::super::Kernels::multiply), with the sizes checked, inlined where the instructions of `V` are enabled.
@@ -38,16 +41,14 @@ pub(in super::super) unsafe fn multiply_one<
     product: &Product<'_>,
 ) {
     let rows = product.rows.clone();
-    // SAFETY: of every tile, at least the first row is in `rows`.
-    unsafe {
-        let apart = rows.len().div_ceil(STREAMS);
-        for row in rows.start..rows.start + apart {
-            V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0);
-        }
+    let apart = rows.len().div_ceil(STREAMS);
+    for row in rows.start..rows.start + apart {
+        // SAFETY: of every tile, at least the first row is in `rows`; the rest is the same contract.
+        unsafe { V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0) }
     }
 }
 
-/// With `PARTS` vectors for every [`LANES`] columns of `ROWS` rows and `TOKENS` tokens at once.
+/// With `ROWS` rows and `TOKENS` tokens at once.
 ///
 /// # Safety
 /// As [`multiply_one`].
@@ -55,28 +56,25 @@ pub(in super::super) unsafe fn multiply_one<
 pub(in super::super) unsafe fn multiply_many<
     V: Compiled,
     F: Format,
-    const PARTS: usize,
     const ROWS: usize,
     const TOKENS: usize,
 >(
     product: &Product<'_>,
 ) {
-    let rows = product.rows.clone();
-    // SAFETY: of every tile, the first row is in `rows`, and there are as many tokens as said.
-    unsafe {
-        // As many tokens as stay in the L2 cache while all rows pass by.
-        let most = (NEAR / (4 * product.columns)).max(1).next_multiple_of(TOKENS);
-        for start in (0..product.tokens).step_by(most) {
-            let end = product.tokens.min(start + most);
+    let near = (NEAR / product.row_bytes).next_multiple_of(ROWS).max(ROWS);
+    for first in product.rows.clone().step_by(near) {
+        let rows = first..product.rows.end.min(first + near);
+        for token in (0..product.tokens).step_by(TOKENS) {
             for row in rows.clone().step_by(ROWS) {
-                for token in (start..end).step_by(TOKENS) {
-                    match end - token {
-                        1 => V::float_tile::<F, PARTS, ROWS, 1>(product, row, 1, token),
-                        2 if TOKENS > 2 => V::float_tile::<F, PARTS, ROWS, 2>(product, row, 1, token),
-                        3 if TOKENS > 3 => V::float_tile::<F, PARTS, ROWS, 3>(product, row, 1, token),
-                        4 if TOKENS > 4 => V::float_tile::<F, PARTS, ROWS, 4>(product, row, 1, token),
-                        5 if TOKENS > 5 => V::float_tile::<F, PARTS, ROWS, 5>(product, row, 1, token),
-                        _ => V::float_tile::<F, PARTS, ROWS, TOKENS>(product, row, 1, token),
+                // SAFETY: of every tile, the first row is in `rows`, and there are as many tokens as said; the rest is the same contract.
+                unsafe {
+                    match product.tokens - token {
+                        1 => V::float_tile::<F, 1, ROWS, 1>(product, row, 1, token),
+                        2 if TOKENS > 2 => V::float_tile::<F, 1, ROWS, 2>(product, row, 1, token),
+                        3 if TOKENS > 3 => V::float_tile::<F, 1, ROWS, 3>(product, row, 1, token),
+                        4 if TOKENS > 4 => V::float_tile::<F, 1, ROWS, 4>(product, row, 1, token),
+                        5 if TOKENS > 5 => V::float_tile::<F, 1, ROWS, 5>(product, row, 1, token),
+                        _ => V::float_tile::<F, 1, ROWS, TOKENS>(product, row, 1, token),
                     }
                 }
             }
@@ -111,11 +109,13 @@ pub(in super::super) unsafe fn tile<
     // SAFETY: where columns are multiplied there are so many, rows of activations up to whole lanes, and nobody writes them meanwhile;
     // the caller may write the elements of `rows`; the instructions are enabled.
     unsafe {
-        let mut sums = [[[V::Floats::splat(0.0); PARTS]; R]; T];
+        let mut sums = [[[V::Floats::splat(0.0); R]; T]; PARTS];
         for column in (0..whole).step_by(LANES) {
             let weights = rows.map(|row| row.as_ptr().wrapping_add(column * F::BYTES));
-            for weights in weights {
-                V::prefetch(weights.wrapping_add(1024));
+            if T == 1 {
+                for weights in weights {
+                    V::prefetch(weights.wrapping_add(1024));
+                }
             }
             multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(column)), &mut sums);
         }
@@ -134,7 +134,7 @@ pub(in super::super) unsafe fn tile<
         for t in 0..T {
             for row in 0..R {
                 for part in 0..PARTS {
-                    sums[t][row][part].store(lanes[t][row].as_mut_ptr().add(part * V::LANES));
+                    sums[part][t][row].store(lanes[t][row].as_mut_ptr().add(part * V::LANES));
                 }
             }
         }
@@ -155,19 +155,22 @@ pub(in super::super) unsafe fn tile<
 unsafe fn multiply_lanes<V: Vector, F: Format, const PARTS: usize, const R: usize, const T: usize>(
     weights: [*const u8; R],
     x: [*const f32; T],
-    sums: &mut [[[V::Floats; PARTS]; R]; T],
+    sums: &mut [[[V::Floats; R]; T]; PARTS],
 ) {
-    for part in 0..PARTS {
+    for vector in 0..LANES / V::LANES {
+        let column = vector * V::LANES;
+        let sums = &mut sums[vector % PARTS];
         // SAFETY: as the caller says.
         unsafe {
-            let mut lanes = [V::Floats::splat(0.0); R];
-            for row in 0..R {
-                lanes[row] = F::load::<V>(weights[row].add(part * V::LANES * F::BYTES));
-            }
+            let mut lanes = [V::Floats::splat(0.0); T];
             for t in 0..T {
-                let x = V::Floats::load(x[t].add(part * V::LANES));
-                for row in 0..R {
-                    sums[t][row][part] = lanes[row].mul_add(x, sums[t][row][part]);
+                lanes[t] = V::Floats::load(x[t].add(column));
+            }
+            for row in 0..R {
+                let weights = F::load::<V>(weights[row].add(column * F::BYTES));
+                for t in 0..T {
+                    // Before the next row's weights are loaded, which would want one register more than there are.
+                    sums[t][row] = weights.mul_add(lanes[t], sums[t][row]).now();
                 }
             }
         }

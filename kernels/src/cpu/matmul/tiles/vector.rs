@@ -115,6 +115,11 @@ pub(in super::super) trait Floats: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The same, known before anything is loaded that the code loads later: for loops that need all registers.
+    #[inline(always)]
+    unsafe fn now(self) -> Self {
+        self
+    }
     /// `minuend - self * factor`
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self;
     /// Store all lanes.

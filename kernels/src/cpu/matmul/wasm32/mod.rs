@@ -57,7 +57,7 @@ impl Vector for Simd128 {
     const TOKENS_OF_HALVES: usize = 3;
     const FLOAT_STREAMS: usize = 2;
     /// With the tokens, 12 sums of 16 registers, if the machine has so many; weights are converted for three tokens at once.
-    const FLOAT_ROWS: usize = 1;
+    const FLOAT_ROWS: usize = 2;
     const FLOAT_TOKENS: usize = 3;
 
     const WHOLE_BYTES: bool = false;

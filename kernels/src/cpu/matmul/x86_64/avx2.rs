@@ -54,8 +54,8 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     const TOKENS_OF_HALVES: usize = 3;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 12 sums in 16 registers.
-    const FLOAT_ROWS: usize = 3;
-    const FLOAT_TOKENS: usize = 2;
+    const FLOAT_ROWS: usize = 4;
+    const FLOAT_TOKENS: usize = 3;
 
     const WHOLE_BYTES: bool = VNNI != NONE;
     /// `vpmaddubsw` adds pairs of products in 16 bits, saturating. Bytes with 128 added do not fit (`2 * 255 * 127`), signed ones do
@@ -533,6 +533,13 @@ impl Floats for Eight {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn now(mut self) -> Self {
+        // SAFETY: there are no instructions; as they might write memory, later loads stay behind them.
+        unsafe { asm!("/* {0} */", inout(ymm_reg) self.0, options(nostack, preserves_flags)) };
+        self
     }
     #[inline(always)]
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {

@@ -1,6 +1,7 @@
 //! AVX-512 with VNNI.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::super::tiles::entries::{compiled, entries};
@@ -250,6 +251,13 @@ impl Floats for Sixteen {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn now(mut self) -> Self {
+        // SAFETY: there are no instructions; as they might write memory, later loads stay behind them.
+        unsafe { asm!("/* {0} */", inout(zmm_reg) self.0, options(nostack, preserves_flags)) };
+        self
     }
     #[inline(always)]
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {
