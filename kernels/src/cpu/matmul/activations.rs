@@ -129,39 +129,42 @@ impl Activations {
     }
 }
 
-/// Zeroed memory of plain numbers that fails instead of aborting when there is none.
+/// Zeroed memory of plain numbers that fails instead of aborting when there is none. The system gives its pages as they are first
+/// written.
 struct Buffer<T> {
+    /// At a whole cache line of `memory`.
     start: NonNull<T>,
     length: usize,
+    memory: NonNull<u8>,
+    layout: Layout,
 }
+
+/// Bytes that elements are aligned to.
+const LINE: usize = 64;
 
 impl<T> Buffer<T> {
     fn new(length: usize) -> Result<Self, Error> {
-        let layout = Self::layout(length)?;
-        if layout.size() == 0 {
-            return Ok(Self { start: NonNull::dangling(), length: 0 });
+        // Not aligned memory, which Rust's allocator zeroes by writing it.
+        let layout = Layout::array::<T>(length)
+            .and_then(|elements| Layout::array::<u8>(elements.size() + LINE))
+            .map_err(|_| Error::OutOfMemory(usize::MAX))?;
+        if length == 0 {
+            return Ok(Self { start: NonNull::dangling(), length, memory: NonNull::dangling(), layout });
         }
         // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast());
-        let start = start.ok_or(Error::OutOfMemory(layout.size()))?;
-        Ok(Self { start, length })
-    }
-
-    /// Elements at whole cache lines.
-    fn layout(length: usize) -> Result<Layout, Error> {
-        Layout::array::<T>(length)
-            .and_then(|layout| layout.align_to(64))
-            .map_err(|_| Error::OutOfMemory(usize::MAX))
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) });
+        let memory = memory.ok_or(Error::OutOfMemory(layout.size()))?;
+        // SAFETY: less than a line further, behind which there are as many bytes as the elements take.
+        let start = unsafe { memory.add(memory.align_offset(LINE)) }.cast();
+        Ok(Self { start, length, memory, layout })
     }
 }
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if let Ok(layout) = Self::layout(self.length)
-            && layout.size() > 0
-        {
+        if self.length > 0 {
             // SAFETY: allocated in `new` with this layout.
-            unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+            unsafe { dealloc(self.memory.as_ptr(), self.layout) }
         }
     }
 }
