@@ -14,9 +14,9 @@ const COLUMNS: usize = 2048;
 
 /// How many times as fast as the portable kernels, with one token and with 64.
 const LIMITS: [(Format, [f64; 2]); 8] = [
-    (Format::F32, [7.0, 8.0]),
-    (Format::F16, [30.0, 10.0]),
-    (Format::BF16, [12.0, 8.0]),
+    (Format::F32, [7.0, 11.0]),
+    (Format::F16, [30.0, 13.0]),
+    (Format::BF16, [12.0, 12.0]),
     (Format::Q4_0, [4.0, 6.0]),
     (Format::Q8_0, [4.0, 4.0]),
     (Format::Q4_K, [4.5, 5.3]),

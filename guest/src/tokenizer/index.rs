@@ -123,8 +123,20 @@ pub(super) fn hash_bytes(bytes: &[u8], salt: u64) -> u64 {
         state = mix(state ^ u64::from_le_bytes(*word));
         rest = tail;
     }
-    let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    mix(state ^ last)
+    mix(state ^ word(rest))
+}
+
+/// A number that no other bytes of this length have, of fewer than eight: a loop over them would end where no processor expects it.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    // First and last ones overlap.
+    if let (Some(&first), Some(&last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u32::from_le_bytes(first)) | u64::from(u32::from_le_bytes(last)) << 32
+    } else if let (Some(&first), Some(&last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u16::from_le_bytes(first)) | u64::from(u16::from_le_bytes(last)) << 16
+    } else {
+        bytes.first().map_or(0, |&byte| u64::from(byte))
+    }
 }
 
 /// Whether two byte strings are the same. They are short, so a call of the C library costs more than the comparison.
@@ -142,7 +154,7 @@ pub(super) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
         }
         (left, right) = (left_tail, right_tail);
     }
-    left.iter().zip(right).all(|(one, other)| one == other)
+    word(left) == word(right)
 }
 
 /// Hash of a pair of numbers.
