@@ -1,12 +1,14 @@
 """One measurement of llama.cpp, as JSON: the counterpart of one call of `wasm-chord bench`.
 
 `cargo xtask compare` runs it once a round. Each test runs once to warm up and once to be measured, on random tokens,
-after `--depth` others; a prompt goes in batches of 512, as llama-bench has it by default.
+after `--depth` others; a prompt goes in batches of 512, as llama-bench has it by default. All cores bring a sequence to
+its depth, which is no part of the test.
 """
 
 import argparse
 import ctypes
 import json
+import os
 import random
 import time
 
@@ -40,6 +42,9 @@ class Session:
         self.batch = llama.llama_batch_init(BATCH, 0, 1)
         # Tokens of each sequence so far.
         self.lengths = [0] * options.parallel
+
+    def threads(self, count: int) -> None:
+        llama.llama_set_n_threads(self.context, count, count)
 
     def decode(self, sequences: list[int]) -> None:
         """A random token more for each of `sequences`, at most a batch, up to the logits of the last of each."""
@@ -80,8 +85,10 @@ def measure(options: argparse.Namespace) -> dict:
     ready = time.perf_counter() - begun
 
     session.keep(0)
+    session.threads(os.cpu_count())
     for sequence in range(options.parallel):
         session.prompt(options.depth, sequence)
+    session.threads(options.threads)
     speeds = []
     for test, count, sequences in (
         (session.prompt, options.prompt, 1),
