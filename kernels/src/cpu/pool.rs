@@ -442,6 +442,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "there are no threads")]
     fn a_thread_that_is_stopped_holds_one_item() {
         let (pool, done) = (pool(2), AtomicUsize::new(0));
         run(&pool, &[40], |_, item| {
@@ -479,6 +480,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "there are no threads")]
     fn callers_on_several_threads_take_turns() {
         let (pool, inside) = (pool(3), AtomicUsize::new(0));
         std::thread::scope(|scope| {

@@ -255,6 +255,7 @@ fn a_profile_has_every_stage_in_order_with_its_work() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "there are no threads")]
 fn a_cancelled_run_says_so_and_soon() {
     let cpu = device(2, isa::detect(), true);
     let layer = Layer::new(&cpu, Format::F32, CacheFormat::F32);

@@ -177,9 +177,9 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     for block in 0..CHUNK / BLOCK {
         let magnitude = f32::from_bits(magnitudes[block]);
         to.scales[block] = if nested {
-            // The least that reaches the magnitude; 1 if it is not a number.
-            let needed = magnitude / largest * Chunk::MOST as f32;
-            multipliers[block] = needed.ceil().max(1.0).min(Chunk::MOST as f32);
+            // The least that reaches the magnitude; 1 if it is not a number, which `max` would not say on WebAssembly with relaxed SIMD.
+            let needed = (magnitude / largest * Chunk::MOST as f32).ceil();
+            multipliers[block] = if needed > 1.0 { needed.min(Chunk::MOST as f32) } else { 1.0 };
             to.unit * multipliers[block]
         } else {
             magnitude / 127.0
