@@ -356,7 +356,7 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
     #[inline(always)]
     unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: __m256i) -> __m256i {
         // SAFETY: see above the impl.
-        unsafe { add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32(factors[row]), sums) }
+        unsafe { in_order(add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32(factors[row]), sums)) }
     }
 
     #[inline(always)]
@@ -382,7 +382,7 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
     #[inline(always)]
     unsafe fn add_halves_scaled<const B: usize>(self, x: Self, factors: __m256i, sums: __m256i) -> __m256i {
         // SAFETY: see above the impl.
-        unsafe { add_products::<VNNI>(self.0, x.0, spread::<B>(factors), sums) }
+        unsafe { at_once(add_products::<VNNI>(self.0, x.0, spread::<B>(factors), sums)) }
     }
 }
 
@@ -450,6 +450,31 @@ unsafe fn shuffle_bytes(a: __m256i, bytes: __m256i) -> __m256i {
         );
     }
     shuffled
+}
+
+/// `sums`, computed here: the compiler would add up all products of a row at the end, of which eight rows have more than there are
+/// registers. One after the other of these is computed in the order of the program.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn in_order(mut sums: __m256i) -> __m256i {
+    // SAFETY: there are no instructions.
+    unsafe { asm!("/* {0} */", inout(ymm_reg) sums, options(nomem, nostack, preserves_flags)) };
+    sums
+}
+
+/// The same, in any order that the compiler likes.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn at_once(mut sums: __m256i) -> __m256i {
+    // SAFETY: there are no instructions.
+    unsafe { asm!("/* {0} */", inout(ymm_reg) sums, options(pure, nomem, nostack, preserves_flags)) };
+    sums
 }
 
 /// The 16 bits `B` of each half of `a` in all of that half.
