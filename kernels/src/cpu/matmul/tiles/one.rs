@@ -8,7 +8,7 @@ use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK, Product};
 use super::columns::{Columns, Line, ROWS};
 use super::entries::CompiledOne;
-use super::rows::{Rows, distance};
+use super::rows::{Rows, distance, prefetch_next};
 use super::unpack::{PackedScales, Quants, offset};
 use super::vector::{Floats, Vector};
 use super::{add_block, add_total, store, take_off_minima};
@@ -226,8 +226,9 @@ pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
     unsafe {
         let mut sums = [V::Line::zero(); ROWS];
         for row in 0..ROWS {
-            rows.prefetch_lane::<V>(row, offset, F::BYTES);
-            sums[row] = dot_row::<V::Line, F>(rows.row(row, offset), x);
+            let chunk = rows.row_in_turn(row, offset);
+            prefetch_next::<V>(chunk, F::BYTES);
+            sums[row] = dot_row::<V::Line, F>(chunk, x);
         }
         add_total(V::collect(sums), V::load_halves(rows, offset + F::WHOLE), x, sum)
     }

@@ -70,6 +70,12 @@ impl Rows {
         four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride)
     }
 
+    /// The same for a loop over the lanes, where a register moves from row to row.
+    #[inline(always)]
+    pub(in super::super) fn row_in_turn(&self, lane: usize, offset: usize) -> *const u8 {
+        self.start.wrapping_add(offset).wrapping_add(lane * self.stride)
+    }
+
     /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part
     /// of memory for every four lanes in its order, although the loads do not, and the hardware runs ahead of it.
     ///
@@ -94,20 +100,19 @@ impl Rows {
     pub(super) unsafe fn prefetch_lanes<V: Vector>(&self, offset: usize, bytes: usize) {
         for lane in 0..V::LANES {
             // SAFETY: as the caller says.
-            unsafe { self.prefetch_lane::<V>(lane, offset, bytes) };
+            unsafe { prefetch_next::<V>(self.row(lane, offset), bytes) };
         }
     }
+}
 
-    /// The same of one row.
-    ///
-    /// # Safety
-    /// As [`Self::prefetch`].
-    #[inline(always)]
-    pub(super) unsafe fn prefetch_lane<V: Vector>(&self, lane: usize, offset: usize, bytes: usize) {
-        let ahead = self.row(lane, offset + NEXT);
-        for line in (0..bytes).step_by(64) {
-            // SAFETY: as the caller says.
-            unsafe { V::prefetch(ahead.wrapping_add(line)) };
-        }
+/// Bring near what follows behind `read`, by as many bytes as are read there.
+///
+/// # Safety
+/// As [`Rows::prefetch`].
+#[inline(always)]
+pub(super) unsafe fn prefetch_next<V: Vector>(read: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        // SAFETY: as the caller says.
+        unsafe { V::prefetch(read.wrapping_add(NEXT + line)) };
     }
 }

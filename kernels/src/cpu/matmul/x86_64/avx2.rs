@@ -477,6 +477,17 @@ unsafe fn at_once(mut sums: __m256i) -> __m256i {
     sums
 }
 
+/// Where [`spread`] takes the bytes of a half from: for each of its 16 bits, two bytes.
+static SPREAD: [[[u8; 2]; BLOCK / 2]; CHUNK / BLOCK] = {
+    let mut spread = [[[0; 2]; BLOCK / 2]; CHUNK / BLOCK];
+    let mut number = 0;
+    while number < CHUNK / BLOCK {
+        spread[number] = [[2 * number as u8, 2 * number as u8 + 1]; BLOCK / 2];
+        number += 1;
+    }
+    spread
+};
+
 /// The 16 bits `B` of each half of `a` in all of that half.
 ///
 /// # Safety
@@ -484,8 +495,20 @@ unsafe fn at_once(mut sums: __m256i) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn spread<const B: usize>(a: __m256i) -> __m256i {
-    // SAFETY: as the caller says.
-    unsafe { shuffle_bytes(a, _mm256_set1_epi16(i16::from_le_bytes([2 * B as u8, 2 * B as u8 + 1]))) }
+    let spread;
+    // The compiler would load what is the same everywhere by an instruction of its own.
+    // SAFETY: as the caller says; the line of the table is there.
+    unsafe {
+        asm!(
+            "vpshufb {spread}, {a}, [{table} + {line}]",
+            spread = lateout(ymm_reg) spread,
+            a = in(ymm_reg) a,
+            table = in(reg) &raw const SPREAD,
+            line = const B * size_of::<[[u8; 2]; BLOCK / 2]>(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    spread
 }
 
 /// `sums` and the products of `weights` and `x` times the factors, which are in both halves of the lanes.
