@@ -7,9 +7,9 @@ use super::super::Product;
 use super::TILES;
 use super::vector::Vector;
 
-/// How far ahead a row is brought near: six lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
+/// How far ahead a row is brought near: five lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
 /// leave room for others in the L1 cache.
-const NEXT: usize = 384;
+const NEXT: usize = 320;
 
 /// How far apart rows lie of which `lanes` are read at once, each as a stream of its own through the matrix; 0 if there are too few.
 pub(super) fn distance(product: &Product<'_>, lanes: usize) -> usize {
