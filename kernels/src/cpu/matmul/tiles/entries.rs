@@ -111,7 +111,8 @@ macro_rules! compiled_one {
             use $crate::cpu::matmul::tiles::{entries::CompiledOne, rows::Rows, unpack::Quants};
 
             impl CompiledOne for $vector {
-                // As a part of its caller, which has registers of its own to keep, it computes addresses again and again.
+                // As a part of its caller, which has registers of its own to keep, it may compute addresses again and again. The
+                // compiler heeds this for calls from functions with the same instructions only, and inlines small ones elsewhere.
                 #[inline(never)]
                 #[target_feature(enable = $features)]
                 unsafe fn accumulate_one<F: Quants>(
