@@ -452,8 +452,8 @@ unsafe fn shuffle_bytes(a: __m256i, bytes: __m256i) -> __m256i {
     shuffled
 }
 
-/// `sums`, computed here: the compiler would add up all products of a row at the end, of which eight rows have more than there are
-/// registers. One after the other of these is computed in the order of the program.
+/// `sums`, added up by now. Integers may be added in any order, and the compiler would add up the products of a row at the end; those of
+/// eight rows are more than there are registers. What comes first in the program is added up first.
 ///
 /// # Safety
 /// AVX2 is enabled.
@@ -465,7 +465,7 @@ unsafe fn in_order(mut sums: __m256i) -> __m256i {
     sums
 }
 
-/// The same, in any order that the compiler likes.
+/// The same, for products of one row after the other: here the compiler orders them better than the program does.
 ///
 /// # Safety
 /// AVX2 is enabled.
