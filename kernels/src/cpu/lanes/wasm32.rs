@@ -44,8 +44,9 @@ pub(in crate::cpu) fn from_halves(bits: v128) -> v128 {
     // As f32, the bits without copies of the sign are 2^112 times too small, which a multiplication puts right for subnormals too.
     let small = v128_and(i32x4_shl(bits, 13), i32x4_splat(0x8fff_e000_u32 as i32));
     let finite = f32x4_mul(small, f32x4_splat(f32::from_bits((112 + 127) << 23)));
-    // What is above the largest half was infinite or not a number, and gets its largest exponent back.
-    let special = f32x4_ge(f32x4_abs(finite), f32x4_splat(65536.0));
+    // What had the largest exponent, as what was infinite or not a number, gets it back.
+    let largest = i32x4_splat(0x7c00 << 13);
+    let special = i32x4_eq(v128_and(small, largest), largest);
     v128_or(finite, v128_and(special, i32x4_splat(0x7f80_0000)))
 }
 

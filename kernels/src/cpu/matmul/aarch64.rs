@@ -3,7 +3,9 @@
 
 use std::arch::aarch64::*;
 use std::arch::asm;
+use std::array;
 
+use super::activations::Chunk;
 use super::tiles::columns::{Columns, Line, ROWS};
 use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
@@ -220,7 +222,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         let mut out = sum;
         // SAFETY: see above the impl.
         unsafe {
-            let (whole, factor) = (partial.whole(), Self::factors(scale, multiplier));
+            let (whole, factor) = (partial.whole(), factor(scale, multiplier));
             for part in 0..2 {
                 out.0[part] = vmlaq_u32(sum.0[part], whole.0[part], factor.0[part]);
             }
@@ -233,6 +235,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
 impl<const DOT: bool> Columns for Neon<DOT> {
     type Line = Line128<DOT>;
     const PREFETCH_PLAIN: bool = true;
+    const FOUR_BY_FOUR: bool = false;
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
@@ -271,9 +274,11 @@ impl<const DOT: bool> Columns for Neon<DOT> {
         })
     }
     #[inline(always)]
-    unsafe fn factors(scale: Self, [multiplier, _]: [i16; 2]) -> Self {
+    unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4] {
         // SAFETY: see above the impl.
-        scale.map(|lanes| unsafe { vmulq_n_u32(lanes, multiplier as u32) })
+        array::from_fn(|block| unsafe {
+            factor(scales.scale_byte(block, false), x.multipliers[4 * four + block])
+        })
     }
     #[inline(always)]
     unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
@@ -319,8 +324,9 @@ impl<const DOT: bool> Line128<DOT> {
 // SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
 impl<const DOT: bool> Line for Line128<DOT> {
     type Sums = int32x4_t;
+    type Factors = *const [i32; 4];
     /// Those of all first halves, and of the second ones.
-    type Factors = [[i32; CHUNK / BLOCK]; 2];
+    type HalfFactors = [[i32; CHUNK / BLOCK]; 2];
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
@@ -349,9 +355,21 @@ impl<const DOT: bool> Line for Line128<DOT> {
         unsafe { vdupq_n_s32(0) }
     }
     #[inline(always)]
-    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: int32x4_t) -> int32x4_t {
-        // SAFETY: see above the impl.
-        unsafe { vmlaq_n_s32(sums, self.dot(x), factors[row]) }
+    unsafe fn load_factors(factors: *const [i32; 4]) -> *const [i32; 4] {
+        factors
+    }
+    #[inline(always)]
+    unsafe fn add_scaled<const ROW: usize>(
+        weights: [Self; 2],
+        x: [Self; 2],
+        factors: [*const [i32; 4]; 2],
+        mut sums: int32x4_t,
+    ) -> int32x4_t {
+        for block in 0..2 {
+            // SAFETY: see above the impl.
+            sums = unsafe { vmlaq_n_s32(sums, weights[block].dot(x[block]), (*factors[block])[ROW]) };
+        }
+        sums
     }
 
     #[inline(always)]
@@ -411,6 +429,16 @@ impl<const DOT: bool> Line for Line128<DOT> {
         }
         sums
     }
+}
+
+/// `scale` times `multiplier`, which comes twice.
+///
+/// # Safety
+/// The machine has the instructions.
+#[inline(always)]
+unsafe fn factor<const DOT: bool>(scale: Neon<DOT>, [multiplier, _]: [i16; 2]) -> Neon<DOT> {
+    // SAFETY: as the caller says.
+    scale.map(|lanes| unsafe { vmulq_n_u32(lanes, multiplier as u32) })
 }
 
 /// Sums of two products, of bytes whose products leave room for two.

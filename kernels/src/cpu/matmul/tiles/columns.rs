@@ -1,6 +1,7 @@
 //! What one token needs of an instruction set: columns in lanes.
 #![expect(unsafe_code, reason = "vector instructions and their loads")]
 
+use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK};
 use super::rows::Rows;
 use super::vector::Vector;
@@ -16,6 +17,9 @@ pub(in super::super) trait Columns: Vector {
     /// Whether to prefetch blocks that have scales of their own. All rows advance by so small a block in turn that the hardware of a
     /// Zen 3 runs ahead of it, and is a tenth faster without the instructions; that of a Sapphire Rapids is a tenth slower.
     const PREFETCH_PLAIN: bool;
+    /// Whether blocks of nested scales are multiplied with four rows and then with the other four, since registers are too few for the
+    /// sums of eight and what they are made of.
+    const FOUR_BY_FOUR: bool;
 
     /// The products of 32 columns of every row with signed activations: of the lower four bits of 16 bytes at `offset`, then of the upper
     /// ones.
@@ -28,8 +32,9 @@ pub(in super::super) trait Columns: Vector {
 
     /// The sums of row `r` in lane `r`.
     unsafe fn collect(sums: [<Self::Line as Line>::Sums; ROWS]) -> Self;
-    /// `scale` times `multiplier`, which comes twice, as [`Line::add_scaled`] wants them.
-    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self;
+    /// The four bytes of every lane, scales of blocks `4 * four` to `4 * four + 3`, times the multipliers that these have in `x`, as
+    /// [`Line::add_scaled`] wants them.
+    unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4];
     /// In each lane, the products of its eight unsigned bytes with `x`.
     unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self;
     /// The sums of lanes.
@@ -40,11 +45,19 @@ pub(in super::super) trait Columns: Vector {
 pub(in super::super) trait Line: Copy {
     /// Integers whose sum counts.
     type Sums: Copy;
-    /// Of the halves of the blocks of a chunk.
+    /// The factors of a block of four rows, or where they are.
     type Factors: Copy;
+    /// The factors of the halves of the blocks of a chunk.
+    type HalfFactors: Copy;
 
     /// 32 bytes from anywhere.
     unsafe fn load(from: *const u8) -> Self;
+    /// The activations of a block.
+    #[inline(always)]
+    unsafe fn quants(x: &Chunk, block: usize) -> Self {
+        // SAFETY: as the caller says; there are 32 bytes.
+        unsafe { Self::load(x.quants.as_chunks::<BLOCK>().0[block].as_ptr().cast()) }
+    }
     /// The bits of `mask` in every byte, after its bits were shifted left, or right if `shift` is negative. No bits of a neighbour come
     /// in with them.
     unsafe fn field(self, shift: i32, mask: u8) -> Self;
@@ -53,20 +66,27 @@ pub(in super::super) trait Line: Copy {
 
     /// No sums.
     unsafe fn zero() -> Self::Sums;
-    /// `sums` and the products of unsigned weights up to 63 with signed activations `x`, times factor `row` of `factors`.
-    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: Self::Sums) -> Self::Sums;
+    /// The factors of four rows.
+    unsafe fn load_factors(factors: *const [i32; 4]) -> Self::Factors;
+    /// `sums` and the products of unsigned weights up to 63 of two blocks with their activations, times factor `ROW` of their four.
+    unsafe fn add_scaled<const ROW: usize>(
+        weights: [Self; 2],
+        x: [Self; 2],
+        factors: [Self::Factors; 2],
+        sums: Self::Sums,
+    ) -> Self::Sums;
 
     /// The factors of the halves of eight blocks: their 16 scales, signed bytes, times the multipliers of all blocks.
-    unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> Self::Factors;
+    unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> Self::HalfFactors;
     /// The products of the factors with `x`: of all first halves, and of the second ones.
-    unsafe fn dot_factors(factors: Self::Factors, x: &[[i16; CHUNK / BLOCK]; 2]) -> Self::Sums;
+    unsafe fn dot_factors(factors: Self::HalfFactors, x: &[[i16; CHUNK / BLOCK]; 2]) -> Self::Sums;
     /// `sums` times 2 to the power of `bits`.
     unsafe fn shift_sums(sums: Self::Sums, bits: u32) -> Self::Sums;
     /// As [`Self::add_scaled`], with the factors of the halves of block `B`.
     unsafe fn add_halves_scaled<const B: usize>(
         self,
         x: Self,
-        factors: Self::Factors,
+        factors: Self::HalfFactors,
         sums: Self::Sums,
     ) -> Self::Sums;
 }

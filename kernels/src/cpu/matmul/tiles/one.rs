@@ -13,8 +13,8 @@ use super::unpack::{PackedScales, Quants, offset};
 use super::vector::{Floats, Vector};
 use super::{add_block, add_total, store, take_off_minima};
 
-/// The factors of a chunk: (columns / 32, rows).
-type Factors = [MaybeUninit<[i32; ROWS]>; CHUNK / BLOCK];
+/// The factors of a chunk: (columns / 32, rows / 4, 4).
+type Factors = [[MaybeUninit<[i32; 4]>; 2]; CHUNK / BLOCK];
 
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
@@ -140,74 +140,75 @@ pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
     unsafe {
         rows.prefetch_lanes::<V>(offset, F::BYTES);
         let packed = PackedScales::<V>::load(rows, offset);
-        let mut factors: Factors = [MaybeUninit::uninit(); CHUNK / BLOCK];
-        for block in 0..CHUNK / BLOCK {
-            let vector = V::factors(packed.scale(block), x.multipliers[block]);
-            factors[block].as_mut_ptr().cast::<V>().write_unaligned(vector);
+        let minima = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
+        let mut factors: Factors = [[MaybeUninit::uninit(); 2]; CHUNK / BLOCK];
+        for four in 0..2 {
+            let vectors = V::factors(packed.scales[four], x, four);
+            for block in 0..4 {
+                factors[4 * four + block].as_mut_ptr().cast::<V>().write_unaligned(vectors[block]);
+            }
         }
         // Read from memory, not out of registers lane by lane.
         let factors = black_box(&factors);
-        let mut sums = [V::Line::zero(); ROWS];
+        let mut sums = [[V::Line::zero(); 4]; 2];
         // Written out, so that sums stay in registers.
-        add_pair::<V, F>(rows, offset, x, 0, factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, 1, factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, 2, factors, &mut sums);
-        add_pair::<V, F>(rows, offset, x, 3, factors, &mut sums);
-        let sum = add_total(V::collect(sums), packed.whole, x, sum);
-        let minima = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
+        macro_rules! add {
+            ($($pair:literal of $four:literal),*) => {
+                $(add_pair::<V, F, $four>(rows, offset, x, $pair, factors, &mut sums[$four]);)*
+            };
+        }
+        if V::FOUR_BY_FOUR {
+            add!(0 of 0, 1 of 0, 2 of 0, 3 of 0, 0 of 1, 1 of 1, 2 of 1, 3 of 1);
+        } else {
+            add!(0 of 0, 0 of 1, 1 of 0, 1 of 1, 2 of 0, 2 of 1, 3 of 0, 3 of 1);
+        }
+        let [[a, b, c, d], [e, f, g, h]] = sums;
+        let sum = add_total(V::collect([a, b, c, d, e, f, g, h]), packed.whole, x, sum);
         take_off_minima::<V>(minima, packed.whole_minimum, x, sum)
     }
 }
 
-/// Add the products of two blocks that share bytes.
+/// Add the products of two blocks that share bytes, of rows `4 * FOUR` to `4 * FOUR + 3`.
 ///
 /// # Safety
 /// As [`Quants::accumulate`].
 #[inline(always)]
-unsafe fn add_pair<V: Columns, F: Nested>(
+unsafe fn add_pair<V: Columns, F: Nested, const FOUR: usize>(
     rows: &Rows,
     offset: usize,
     x: &Chunk,
     pair: usize,
     factors: &Factors,
-    sums: &mut [<V::Line as Line>::Sums; ROWS],
+    sums: &mut [<V::Line as Line>::Sums; 4],
 ) {
     // SAFETY: as the caller says.
     unsafe {
+        let pair = [2 * pair, 2 * pair + 1];
+        let factors = [factors[pair[0]][FOUR].as_ptr(), factors[pair[1]][FOUR].as_ptr()];
+        let factors = [V::Line::load_factors(factors[0]), V::Line::load_factors(factors[1])];
+        let x = [V::Line::quants(x, pair[0]), V::Line::quants(x, pair[1])];
         // Written out, so that sums stay in registers.
-        sums[0] = add_row::<V::Line, F>(rows, 0, offset, x, pair, factors, sums[0]);
-        sums[1] = add_row::<V::Line, F>(rows, 1, offset, x, pair, factors, sums[1]);
-        sums[2] = add_row::<V::Line, F>(rows, 2, offset, x, pair, factors, sums[2]);
-        sums[3] = add_row::<V::Line, F>(rows, 3, offset, x, pair, factors, sums[3]);
-        sums[4] = add_row::<V::Line, F>(rows, 4, offset, x, pair, factors, sums[4]);
-        sums[5] = add_row::<V::Line, F>(rows, 5, offset, x, pair, factors, sums[5]);
-        sums[6] = add_row::<V::Line, F>(rows, 6, offset, x, pair, factors, sums[6]);
-        sums[7] = add_row::<V::Line, F>(rows, 7, offset, x, pair, factors, sums[7]);
+        sums[0] = add_row::<V::Line, F, 0>(rows.row(4 * FOUR, offset), pair, x, factors, sums[0]);
+        sums[1] = add_row::<V::Line, F, 1>(rows.row(4 * FOUR + 1, offset), pair, x, factors, sums[1]);
+        sums[2] = add_row::<V::Line, F, 2>(rows.row(4 * FOUR + 2, offset), pair, x, factors, sums[2]);
+        sums[3] = add_row::<V::Line, F, 3>(rows.row(4 * FOUR + 3, offset), pair, x, factors, sums[3]);
     }
 }
 
-/// The same of one row.
+/// The same of row `ROW` of the four, whose chunk this is.
 ///
 /// # Safety
 /// As [`Quants::accumulate`].
 #[inline(always)]
-unsafe fn add_row<L: Line, F: Nested>(
-    rows: &Rows,
-    row: usize,
-    offset: usize,
-    x: &Chunk,
-    pair: usize,
-    factors: &Factors,
-    mut sums: L::Sums,
+unsafe fn add_row<L: Line, F: Nested, const ROW: usize>(
+    chunk: *const u8,
+    pair: [usize; 2],
+    x: [L; 2],
+    factors: [L::Factors; 2],
+    sums: L::Sums,
 ) -> L::Sums {
-    for block in [2 * pair, 2 * pair + 1] {
-        // SAFETY: as the caller says.
-        unsafe {
-            let (line, quants) = (F::line::<L>(rows.row(row, offset), block), quants::<L>(x, block));
-            sums = line.add_scaled(quants, factors[block].assume_init_ref(), row, sums);
-        }
-    }
-    sums
+    // SAFETY: as the caller says.
+    unsafe { L::add_scaled::<ROW>([F::line(chunk, pair[0]), F::line(chunk, pair[1])], x, factors, sums) }
 }
 
 /// `sum` and the products of a chunk whose scales are nested and of 16 columns: row by row, since the 16 scales of a row are in a
@@ -224,12 +225,14 @@ pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
 ) -> V::Floats {
     // SAFETY: as the caller says.
     unsafe {
-        let mut sums = [V::Line::zero(); ROWS];
+        // Not zeros, which engines of WebAssembly would be called for.
+        let mut sums = [MaybeUninit::uninit(); ROWS];
         for row in 0..ROWS {
             let chunk = rows.row_in_turn(row, offset);
             prefetch_next::<V>(chunk, F::BYTES);
-            sums[row] = dot_row::<V::Line, F>(chunk, x);
+            sums[row].write(dot_row::<V::Line, F>(chunk, x));
         }
+        let sums = (&raw const sums).cast::<[<V::Line as Line>::Sums; ROWS]>().read();
         add_total(V::collect(sums), V::load_halves(rows, offset + F::WHOLE), x, sum)
     }
 }
@@ -244,24 +247,13 @@ unsafe fn dot_row<L: Line, F: NestedHalves>(chunk: *const u8, x: &Chunk) -> L::S
     unsafe {
         let factors = L::half_factors(chunk.add(F::SCALES), &x.all_multipliers);
         let mut sums = L::shift_sums(L::dot_factors(factors, &x.halves), F::OFFSET.ilog2());
-        sums = F::line::<L>(chunk, 0).add_halves_scaled::<0>(quants::<L>(x, 0), factors, sums);
-        sums = F::line::<L>(chunk, 1).add_halves_scaled::<1>(quants::<L>(x, 1), factors, sums);
-        sums = F::line::<L>(chunk, 2).add_halves_scaled::<2>(quants::<L>(x, 2), factors, sums);
-        sums = F::line::<L>(chunk, 3).add_halves_scaled::<3>(quants::<L>(x, 3), factors, sums);
-        sums = F::line::<L>(chunk, 4).add_halves_scaled::<4>(quants::<L>(x, 4), factors, sums);
-        sums = F::line::<L>(chunk, 5).add_halves_scaled::<5>(quants::<L>(x, 5), factors, sums);
-        sums = F::line::<L>(chunk, 6).add_halves_scaled::<6>(quants::<L>(x, 6), factors, sums);
-        F::line::<L>(chunk, 7).add_halves_scaled::<7>(quants::<L>(x, 7), factors, sums)
+        sums = F::line::<L>(chunk, 0).add_halves_scaled::<0>(L::quants(x, 0), factors, sums);
+        sums = F::line::<L>(chunk, 1).add_halves_scaled::<1>(L::quants(x, 1), factors, sums);
+        sums = F::line::<L>(chunk, 2).add_halves_scaled::<2>(L::quants(x, 2), factors, sums);
+        sums = F::line::<L>(chunk, 3).add_halves_scaled::<3>(L::quants(x, 3), factors, sums);
+        sums = F::line::<L>(chunk, 4).add_halves_scaled::<4>(L::quants(x, 4), factors, sums);
+        sums = F::line::<L>(chunk, 5).add_halves_scaled::<5>(L::quants(x, 5), factors, sums);
+        sums = F::line::<L>(chunk, 6).add_halves_scaled::<6>(L::quants(x, 6), factors, sums);
+        F::line::<L>(chunk, 7).add_halves_scaled::<7>(L::quants(x, 7), factors, sums)
     }
-}
-
-/// The quants of a block of activations.
-///
-/// # Safety
-/// The instructions of `L` are enabled.
-#[inline(always)]
-unsafe fn quants<L: Line>(x: &Chunk, block: usize) -> L {
-    let quants = &x.quants[BLOCK * block..BLOCK * block + BLOCK];
-    // SAFETY: there are 32 bytes.
-    unsafe { L::load(quants.as_ptr().cast()) }
 }

@@ -1,6 +1,7 @@
 //! The rows of a weight that a tile is made of.
 #![expect(unsafe_code, reason = "vector instructions")]
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::super::Product;
@@ -73,7 +74,9 @@ impl Rows {
     /// The same for a loop over the lanes, where a register moves from row to row.
     #[inline(always)]
     pub(in super::super) fn row_in_turn(&self, lane: usize, offset: usize) -> *const u8 {
-        self.start.wrapping_add(offset).wrapping_add(lane * self.stride)
+        let row = self.start.wrapping_add(offset).wrapping_add(lane * self.stride);
+        // LLVM would compute the address of every part of a row, as for all it knows addresses wrap in that loop.
+        if cfg!(target_arch = "wasm32") { black_box(row) } else { row }
     }
 
     /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part

@@ -88,7 +88,7 @@ fn put<V: Vector>(quants: &mut [V; CHUNK / 4], unit: usize, lanes: [V; 4]) {
 /// Scales and minima of the eight blocks of a chunk of `Q4_K` or `Q5_K`, which has them in 16 bytes in front.
 pub(super) struct PackedScales<V: Vector> {
     /// Of blocks 0 to 3, a byte each, and of 4 to 7.
-    scales: [V; 2],
+    pub(super) scales: [V; 2],
     pub(super) minima: [V; 2],
     pub(super) whole: V::Floats,
     pub(super) whole_minimum: V::Floats,

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use super::super::isa::Isa;
 use super::super::lanes::{from_halves, multiply_add};
 use super::Kernels;
+use super::activations::Chunk;
 use super::tiles::columns::{Columns, Line, ROWS};
 use super::tiles::entries::{compiled, compiled_one, entries};
 use super::tiles::rows::Rows;
@@ -186,6 +187,7 @@ impl Vector for Simd128 {
 impl Columns for Simd128 {
     type Line = Line128;
     const PREFETCH_PLAIN: bool = false;
+    const FOUR_BY_FOUR: bool = true;
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
@@ -220,22 +222,23 @@ impl Columns for Simd128 {
         Self([products::add_lanes([a, b, c, d]), products::add_lanes([e, f, g, h])])
     }
     #[inline(always)]
-    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self {
-        Self(scale.0.map(|lanes| products::factors(lanes, multiplier)))
+    unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4] {
+        let [low, high] = scales.0.map(|scales| products::factors(scales, &x.all_multipliers[0], four));
+        array::from_fn(|block| Self([low[block], high[block]]))
     }
     #[inline(always)]
     unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
-        let mut sums = Self([i32x4_splat(0); REGISTERS]);
-        for pair in 0..4 {
-            let x = i32x4_splat(i32::from(x[2 * pair]) & 0xffff | i32::from(x[2 * pair + 1]) << 16);
+        let mut sums = [i32x4_splat(0); REGISTERS];
+        for four in 0..2 {
+            let x = products::in_turns(x, four);
             for part in 0..REGISTERS {
-                let bytes = u32x4_shr(minima[pair / 2].0[part], 16 * (pair as u32 % 2));
-                let first = v128_and(bytes, i32x4_splat(0xff));
-                let two = v128_or(first, v128_and(i32x4_shl(bytes, 8), i32x4_splat(0xff_0000)));
-                sums.0[part] = i32x4_add(sums.0[part], i32x4_dot_i16x8(two, x));
+                let bytes = products::bytes(minima[four].0[part]);
+                for i in 0..2 {
+                    sums[part] = i32x4_add(sums[part], i32x4_dot_i16x8(bytes[i], x[i]));
+                }
             }
         }
-        sums
+        Self(sums.map(settle))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
@@ -254,13 +257,21 @@ struct Line128([v128; 2]);
 // SAFETY of all below: bytes and factors may be read, as the trait asks. The instructions are enabled in the whole program.
 impl Line for Line128 {
     type Sums = v128;
+    type Factors = v128;
     /// In 16 bits each: those of all first halves, and of the second ones.
-    type Factors = [v128; 2];
+    type HalfFactors = [v128; 2];
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { [v128_load(from.cast()), v128_load(from.add(16).cast())] })
+    }
+    /// Loaded anew: LLVM would keep those of a whole chunk for the next rows, in more registers than there are.
+    #[inline(always)]
+    unsafe fn quants(x: &Chunk, block: usize) -> Self {
+        let from: *const v128 = x.quants.as_chunks::<BLOCK>().0[block].as_ptr().cast();
+        // SAFETY: there are 32 bytes, and they are aligned, as chunks are.
+        Self(unsafe { [from.read_volatile(), from.add(1).read_volatile()] })
     }
     #[inline(always)]
     unsafe fn field(self, shift: i32, mask: u8) -> Self {
@@ -280,8 +291,22 @@ impl Line for Line128 {
         i32x4_splat(0)
     }
     #[inline(always)]
-    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: v128) -> v128 {
-        settle(products::add_scaled(products::dot_two(x.0, self.0), spread_factor(factors, row), sums))
+    unsafe fn load_factors(factors: *const [i32; 4]) -> v128 {
+        // SAFETY: see above the impl.
+        unsafe { v128_load(factors.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled<const ROW: usize>(
+        weights: [Self; 2],
+        x: [Self; 2],
+        factors: [v128; 2],
+        mut sums: v128,
+    ) -> v128 {
+        for block in 0..2 {
+            let dot = products::dot_two(x[block].0, weights[block].0);
+            sums = i32x4_add(sums, products::scaled(dot, spread::<ROW>(factors[block])));
+        }
+        settle(sums)
     }
 
     #[inline(always)]
@@ -310,24 +335,9 @@ impl Line for Line128 {
     unsafe fn add_halves_scaled<const B: usize>(self, x: Self, factors: [v128; 2], mut sums: v128) -> v128 {
         for half in 0..2 {
             let dot = products::dot(x.0[half], self.0[half]);
-            let factor =
-                products::factor(i16x8_shuffle::<B, B, B, B, B, B, B, B>(factors[half], factors[half]));
-            sums = products::add_scaled(dot, factor, sums);
+            sums = i32x4_add(sums, products::scaled(dot, products::half_factor::<B>(factors[half])));
         }
         settle(sums)
-    }
-}
-
-/// Factor `row` in all lanes: loaded with its neighbours, since engines load one by way of another register.
-#[inline(always)]
-fn spread_factor(factors: &[i32; ROWS], row: usize) -> v128 {
-    // SAFETY: there are four.
-    let four = unsafe { v128_load(factors[row / 4 * 4..row / 4 * 4 + 4].as_ptr().cast()) };
-    match row % 4 {
-        0 => spread::<0>(four),
-        1 => spread::<1>(four),
-        2 => spread::<2>(four),
-        _ => spread::<3>(four),
     }
 }
 

@@ -7,6 +7,12 @@ use std::arch::wasm32::*;
 
 pub(super) use variant::*;
 
+/// The bytes of every 16 bits, as such: the lower ones, and the upper ones.
+#[inline(always)]
+pub(super) fn bytes(bytes: v128) -> [v128; 2] {
+    [v128_and(bytes, i16x8_splat(0xff)), u16x8_shr(bytes, 8)]
+}
+
 /// The sums of the lanes of four vectors, each in a lane of its own.
 #[inline(always)]
 pub(super) fn add_lanes([a, b, c, d]: [v128; 4]) -> v128 {
@@ -46,23 +52,83 @@ mod variant {
         i32x4_extadd_pairwise_i16x8(sums)
     }
 
-    /// `scale` times `multiplier`, which comes twice, in both halves of the lanes.
+    /// The bytes of every lane times `multipliers[4 * four..4 * four + 4]`, each in both halves of the lanes.
     #[inline(always)]
-    pub(in super::super) fn factors(scale: v128, [multiplier, _]: [i16; 2]) -> v128 {
-        let low = i16x8_mul(scale, i16x8_splat(multiplier));
-        i16x8_shuffle::<0, 0, 2, 2, 4, 4, 6, 6>(low, low)
+    pub(in super::super) fn factors(scales: v128, multipliers: &[i16; 8], four: usize) -> [v128; 4] {
+        let (scales, multipliers) = (bytes(scales), in_turns(multipliers, four));
+        let [even, odd] = [i16x8_mul(scales[0], multipliers[0]), i16x8_mul(scales[1], multipliers[1])];
+        [pick(even, &LOWER), pick(odd, &LOWER), pick(even, &UPPER), pick(odd, &UPPER)]
     }
 
-    /// One of [`factors`], of what it is in 16 bits, in all of a vector.
+    /// A factor of 16 bits as one of [`factors`] in all lanes.
     #[inline(always)]
-    pub(in super::super) fn factor(spread: v128) -> v128 {
-        spread
+    pub(in super::super) fn half_factor<const INDEX: usize>(factors: v128) -> v128 {
+        pick(factors, &EVERYWHERE[INDEX])
     }
 
-    /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].
+    /// In every lane elements `4 * four` and `4 * four + 2`, and the others of these four.
     #[inline(always)]
-    pub(in super::super) fn add_scaled(dot: v128, factor: v128, sums: v128) -> v128 {
-        i32x4_add(sums, i32x4_dot_i16x8(dot, factor))
+    pub(in super::super) fn in_turns(x: &[i16; 8], four: usize) -> [v128; 2] {
+        // SAFETY: there are 16 bytes.
+        let x = unsafe { v128_load(x.as_ptr().cast()) };
+        [pick(x, &IN_TURNS[four][0]), pick(x, &IN_TURNS[four][1])]
+    }
+
+    /// See [`factors`]: lower halves of all lanes.
+    static LOWER: v128 = elements([0, 0, 2, 2, 4, 4, 6, 6]);
+    /// Upper halves.
+    static UPPER: v128 = elements([1, 1, 3, 3, 5, 5, 7, 7]);
+    /// See [`half_factor`].
+    static EVERYWHERE: [v128; 8] = [
+        elements([0; 8]),
+        elements([1; 8]),
+        elements([2; 8]),
+        elements([3; 8]),
+        elements([4; 8]),
+        elements([5; 8]),
+        elements([6; 8]),
+        elements([7; 8]),
+    ];
+    /// See [`in_turns`].
+    static IN_TURNS: [[v128; 2]; 2] = [
+        [elements([0, 2, 0, 2, 0, 2, 0, 2]), elements([1, 3, 1, 3, 1, 3, 1, 3])],
+        [elements([4, 6, 4, 6, 4, 6, 4, 6]), elements([5, 7, 5, 7, 5, 7, 5, 7])],
+    ];
+
+    /// The bytes of these elements of 16 bits.
+    const fn elements([a, b, c, d, e, f, g, h]: [u8; 8]) -> v128 {
+        u8x16(
+            2 * a,
+            2 * a + 1,
+            2 * b,
+            2 * b + 1,
+            2 * c,
+            2 * c + 1,
+            2 * d,
+            2 * d + 1,
+            2 * e,
+            2 * e + 1,
+            2 * f,
+            2 * f + 1,
+            2 * g,
+            2 * g + 1,
+            2 * h,
+            2 * h + 1,
+        )
+    }
+
+    /// The bytes of `x` at `places`, which are read from memory: where they are constants, LLVM writes down a shuffle of two vectors, of
+    /// which the second may be any, and Cranelift shuffles both.
+    #[inline(always)]
+    fn pick(x: v128, places: &'static v128) -> v128 {
+        // SAFETY: a reference.
+        i8x16_relaxed_swizzle(x, unsafe { (&raw const *places).read_volatile() })
+    }
+
+    /// What [`dot`] or [`dot_two`] made times one of [`factors`].
+    #[inline(always)]
+    pub(in super::super) fn scaled(dot: v128, factor: v128) -> v128 {
+        i32x4_dot_i16x8(dot, factor)
     }
 
     /// Activations as the bytes of 7 bits, for weights that have 8.
@@ -127,22 +193,33 @@ mod variant {
         sums
     }
 
-    /// `scale` times `multiplier`, which comes twice.
+    /// The bytes of every lane times `multipliers[4 * four..4 * four + 4]`.
     #[inline(always)]
-    pub(in super::super) fn factors(scale: v128, [multiplier, _]: [i16; 2]) -> v128 {
-        i32x4_mul(scale, i32x4_splat(i32::from(multiplier)))
+    pub(in super::super) fn factors(scales: v128, multipliers: &[i16; 8], four: usize) -> [v128; 4] {
+        std::array::from_fn(|byte| {
+            let scale = v128_and(u32x4_shr(scales, 8 * byte as u32), i32x4_splat(0xff));
+            i32x4_mul(scale, i32x4_splat(i32::from(multipliers[4 * four + byte])))
+        })
     }
 
-    /// One of [`factors`], of what it is in 16 bits, in all of a vector.
+    /// A factor of 16 bits as one of [`factors`] in all lanes.
     #[inline(always)]
-    pub(in super::super) fn factor(spread: v128) -> v128 {
-        i32x4_shr(spread, 16)
+    pub(in super::super) fn half_factor<const INDEX: usize>(factors: v128) -> v128 {
+        let twice = i16x8_shuffle::<INDEX, INDEX, INDEX, INDEX, INDEX, INDEX, INDEX, INDEX>(factors, factors);
+        i32x4_shr(twice, 16)
     }
 
-    /// `sums` and what [`dot`] or [`dot_two`] made times one of [`factors`].
+    /// In every lane elements `4 * four` and `4 * four + 2`, and the others of these four.
     #[inline(always)]
-    pub(in super::super) fn add_scaled(dot: v128, factor: v128, sums: v128) -> v128 {
-        i32x4_add(sums, i32x4_mul(dot, factor))
+    pub(in super::super) fn in_turns(x: &[i16; 8], four: usize) -> [v128; 2] {
+        let two = |first| i32x4_splat(i32::from(x[first]) & 0xffff | i32::from(x[first + 2]) << 16);
+        [two(4 * four), two(4 * four + 1)]
+    }
+
+    /// What [`dot`] or [`dot_two`] made times one of [`factors`].
+    #[inline(always)]
+    pub(in super::super) fn scaled(dot: v128, factor: v128) -> v128 {
+        i32x4_mul(dot, factor)
     }
 
     /// Activations for signed weights.

@@ -4,6 +4,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::super::activations::Chunk;
 use super::super::tiles::columns::{Columns, Line, ROWS};
 use super::super::tiles::entries::{compiled, compiled_one, entries};
 use super::super::tiles::rows::Rows;
@@ -230,7 +231,7 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
                 let factor = _mm256_madd_epi16(scale.0, Self::splat_pair(multiplier).0);
                 _mm256_mullo_epi32(partial.0, factor)
             } else {
-                _mm256_madd_epi16(partial.0, Self::factors(scale, multiplier).0)
+                _mm256_madd_epi16(partial.0, factor(scale, multiplier).0)
             };
             _mm256_add_epi32(sum.0, product)
         })
@@ -241,6 +242,7 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
 impl<const VNNI: u8> Columns for Avx2<VNNI> {
     type Line = Line256<VNNI>;
     const PREFETCH_PLAIN: bool = VNNI != NONE;
+    const FOUR_BY_FOUR: bool = false;
 
     /// Rows `r` and `r + 4` share a register.
     #[inline(always)]
@@ -288,15 +290,14 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn factors(scale: Self, multiplier: [i16; 2]) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe {
-            let factors = _mm256_mullo_epi16(scale.0, Self::splat_pair(multiplier).0);
-            if VNNI == NONE {
-                return Self(factors);
-            }
-            _mm256_or_si256(factors, _mm256_slli_epi32::<16>(factors))
-        })
+    unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4] {
+        let mut factors = [scales; 4];
+        for block in 0..4 {
+            // SAFETY: see above the impl.
+            factors[block] =
+                unsafe { factor(scales.scale_byte(block, false), x.multipliers[4 * four + block]) };
+        }
+        factors
     }
     #[inline(always)]
     unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
@@ -330,7 +331,8 @@ pub(super) struct Line256<const VNNI: u8>(__m256i);
 // SAFETY of all below: the instructions are enabled where these are inlined, and bytes and factors may be read, as the trait asks.
 impl<const VNNI: u8> Line for Line256<VNNI> {
     type Sums = __m256i;
-    type Factors = __m256i;
+    type Factors = *const [i32; 4];
+    type HalfFactors = __m256i;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
@@ -354,9 +356,24 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
         unsafe { _mm256_setzero_si256() }
     }
     #[inline(always)]
-    unsafe fn add_scaled(self, x: Self, factors: &[i32; ROWS], row: usize, sums: __m256i) -> __m256i {
-        // SAFETY: see above the impl.
-        unsafe { in_order(add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32(factors[row]), sums)) }
+    unsafe fn load_factors(factors: *const [i32; 4]) -> *const [i32; 4] {
+        factors
+    }
+    #[inline(always)]
+    unsafe fn add_scaled<const ROW: usize>(
+        weights: [Self; 2],
+        x: [Self; 2],
+        factors: [*const [i32; 4]; 2],
+        mut sums: __m256i,
+    ) -> __m256i {
+        for block in 0..2 {
+            // SAFETY: see above the impl.
+            unsafe {
+                let factor = _mm256_set1_epi32((*factors[block])[ROW]);
+                sums = in_order(add_products::<VNNI>(weights[block].0, x[block].0, factor, sums));
+            }
+        }
+        sums
     }
 
     #[inline(always)]
@@ -384,6 +401,22 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
         // SAFETY: see above the impl.
         unsafe { at_once(add_products::<VNNI>(self.0, x.0, spread::<B>(factors), sums)) }
     }
+}
+
+/// `scale` times `multiplier`, which comes twice, in both halves of the lanes.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn factor<const VNNI: u8>(scale: Avx2<VNNI>, multiplier: [i16; 2]) -> Avx2<VNNI> {
+    // SAFETY: as the caller says.
+    Avx2(unsafe {
+        let factors = _mm256_mullo_epi16(scale.0, Avx2::<VNNI>::splat_pair(multiplier).0);
+        if VNNI == NONE {
+            return Avx2(factors);
+        }
+        _mm256_or_si256(factors, _mm256_slli_epi32::<16>(factors))
+    })
 }
 
 /// The first 16 activations in both halves of a vector, and the others.
