@@ -95,26 +95,13 @@ mod variant {
         [elements([4, 6, 4, 6, 4, 6, 4, 6]), elements([5, 7, 5, 7, 5, 7, 5, 7])],
     ];
 
-    /// The bytes of these elements of 16 bits.
-    const fn elements([a, b, c, d, e, f, g, h]: [u8; 8]) -> v128 {
-        u8x16(
-            2 * a,
-            2 * a + 1,
-            2 * b,
-            2 * b + 1,
-            2 * c,
-            2 * c + 1,
-            2 * d,
-            2 * d + 1,
-            2 * e,
-            2 * e + 1,
-            2 * f,
-            2 * f + 1,
-            2 * g,
-            2 * g + 1,
-            2 * h,
-            2 * h + 1,
-        )
+    /// Where the bytes of these elements of 16 bits are.
+    const fn elements([a, b, c, d, e, f, g, h]: [u16; 8]) -> v128 {
+        /// Bytes `2 * index` and `2 * index + 1`.
+        const fn bytes(index: u16) -> u16 {
+            0x0202 * index + 0x0100
+        }
+        u16x8(bytes(a), bytes(b), bytes(c), bytes(d), bytes(e), bytes(f), bytes(g), bytes(h))
     }
 
     /// The bytes of `x` at `places`, which are read from memory: where they are constants, LLVM writes down a shuffle of two vectors, of
