@@ -43,6 +43,8 @@ pub(super) struct Chunk {
     pub(super) integer_sums: [i16; CHUNK / BLOCK],
     /// Sum of every 32 quants, negated: what is added, times a number, if this number was added to their weights.
     pub(super) starts: [i32; CHUNK / BLOCK],
+    /// Eight times that, for quants of four bits.
+    pub(super) eight_starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
     /// Where scales are nested, the same: those of the first halves of all blocks, then of the second ones.

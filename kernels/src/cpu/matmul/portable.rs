@@ -218,6 +218,7 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
     for block in 0..CHUNK / BLOCK {
         let [first, second] = [2 * block, 2 * block + 1];
         to.starts[block] = to.half_starts[first] + to.half_starts[second];
+        to.eight_starts[block] = 8 * to.starts[block];
         for pair in 0..2 {
             to.pair_starts[block][pair] =
                 to.half_pair_starts[first][pair] + to.half_pair_starts[second][pair];

@@ -319,6 +319,7 @@ fn check_sums(chunk: &Chunk) {
     for block in 0..8 {
         let quants = &chunk.quants[block * 32..][..32];
         assert_eq!(chunk.starts[block], -sum(quants));
+        assert_eq!(chunk.eight_starts[block], -8 * sum(quants));
         assert_eq!(chunk.pair_starts[block].map(i32::from).iter().sum::<i32>(), -sum(quants));
         for half in 0..2 {
             let (quants, half) = (&quants[16 * half..16 * half + 16], 2 * block + half);

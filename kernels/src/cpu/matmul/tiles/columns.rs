@@ -21,6 +21,12 @@ pub(in super::super) trait Columns: Vector {
     /// sums of eight and what they are made of.
     const FOUR_BY_FOUR: bool;
 
+    /// The same address, of which compilers may not know what it was made of: they would compute those near it from that, each anew.
+    #[inline(always)]
+    fn opaque(address: *const u8) -> *const u8 {
+        address
+    }
+
     /// The products of 32 columns of every row with signed activations: of the lower four bits of 16 bytes at `offset`, then of the upper
     /// ones.
     ///

@@ -98,12 +98,12 @@ pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
         unsafe { rows.prefetch_lanes::<V>(offset, F::BYTES) };
     }
     for block in 0..blocks.min(CHUNK / BLOCK) {
-        let offset = offset + block * (F::BYTES * BLOCK / CHUNK);
+        let rows = rows.starting_at::<V>(offset + block * (F::BYTES * BLOCK / CHUNK));
         // SAFETY: as the caller says.
         unsafe {
-            let integers = F::dot::<V>(rows, offset, &x.quants.as_chunks().0[block]);
+            let integers = F::dot::<V>(&rows, 0, &x.quants.as_chunks().0[block]);
             let integers = integers.add(plain_start::<V, F>(x, block));
-            sum = add_block(integers, V::load_halves(rows, offset), x, block, sum);
+            sum = add_block(integers, V::load_halves(&rows, 0), x, block, sum);
         }
     }
     sum
@@ -120,7 +120,7 @@ unsafe fn plain_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
         match offset::<V, F>() {
             0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[block]),
             0 => V::splat(0),
-            offset => V::splat(x.starts[block]).shift(offset.ilog2() as i32),
+            offset => V::splat(x.eight_starts[block]).shift(offset.ilog2() as i32 - 3),
         }
     }
 }
@@ -228,7 +228,7 @@ pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
         // Not zeros, which engines of WebAssembly would be called for.
         let mut sums = [MaybeUninit::uninit(); ROWS];
         for row in 0..ROWS {
-            let chunk = rows.row_in_turn(row, offset);
+            let chunk = rows.row_in_turn::<V>(row, offset);
             prefetch_next::<V>(chunk, F::BYTES);
             sums[row].write(dot_row::<V::Line, F>(chunk, x));
         }

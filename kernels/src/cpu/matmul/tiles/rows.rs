@@ -1,11 +1,11 @@
 //! The rows of a weight that a tile is made of.
 #![expect(unsafe_code, reason = "vector instructions")]
 
-use std::hint::black_box;
 use std::ops::Range;
 
 use super::super::Product;
 use super::TILES;
+use super::columns::Columns;
 use super::vector::Vector;
 
 /// How far ahead a row is brought near: five lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
@@ -71,12 +71,16 @@ impl Rows {
         four.wrapping_add(offset).wrapping_add(lane % 4 * self.stride)
     }
 
+    /// These rows from `offset` on, as if they began there; none of them are wanted.
+    #[inline(always)]
+    pub(super) fn starting_at<V: Columns>(&self, offset: usize) -> Self {
+        Self { start: V::opaque(self.start.wrapping_add(offset)), wanted: 0..0, ..*self }
+    }
+
     /// The same for a loop over the lanes, where a register moves from row to row.
     #[inline(always)]
-    pub(in super::super) fn row_in_turn(&self, lane: usize, offset: usize) -> *const u8 {
-        let row = self.start.wrapping_add(offset).wrapping_add(lane * self.stride);
-        // LLVM would compute the address of every part of a row, as for all it knows addresses wrap in that loop.
-        if cfg!(target_arch = "wasm32") { black_box(row) } else { row }
+    pub(in super::super) fn row_in_turn<V: Columns>(&self, lane: usize, offset: usize) -> *const u8 {
+        V::opaque(self.start.wrapping_add(offset).wrapping_add(lane * self.stride))
     }
 
     /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part

@@ -5,6 +5,7 @@ mod products;
 
 use std::arch::wasm32::*;
 use std::array;
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::super::isa::Isa;
@@ -188,6 +189,11 @@ impl Columns for Simd128 {
     type Line = Line128;
     const PREFETCH_PLAIN: bool = false;
     const FOUR_BY_FOUR: bool = true;
+
+    #[inline(always)]
+    fn opaque(address: *const u8) -> *const u8 {
+        black_box(address)
+    }
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {

@@ -244,6 +244,13 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
     const PREFETCH_PLAIN: bool = VNNI != NONE;
     const FOUR_BY_FOUR: bool = false;
 
+    #[inline(always)]
+    fn opaque(mut address: *const u8) -> *const u8 {
+        // SAFETY: it is a comment.
+        unsafe { asm!("/* {} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags)) };
+        address
+    }
+
     /// Rows `r` and `r + 4` share a register.
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
@@ -255,9 +262,10 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
                 let packed = Self(pair(rows, lane, offset));
                 let partial = Self::multiply::<false, 0>(Self::splat(0), packed.and(15), low);
                 let partial = Self::multiply::<false, 0>(partial, packed.field(-4, 15), high);
-                sums[lane] = Self::end(Self::splat(0), partial);
+                sums[lane] = partial;
             }
-            add_lanes(sums)
+            // If of 16 bits, no more than `16 * 15 * 127`, which fits.
+            Self::end(Self::splat(0), add_lanes(sums))
         }
     }
     #[inline(always)]
@@ -433,14 +441,28 @@ unsafe fn halves_twice<const VNNI: u8>(x: &[i8; BLOCK]) -> [Avx2<VNNI>; 2] {
     [twice(0), twice(1)]
 }
 
-/// The sums of the lanes of both halves of vector `r`, in lanes `r` and `r + 4`.
+/// The sums of the lanes of both halves of vector `r`, in lanes `r` and `r + 4`: partial sums, as those of the lanes.
 ///
 /// # Safety
 /// AVX2 is enabled.
 #[inline(always)]
 unsafe fn add_lanes<const VNNI: u8>([a, b, c, d]: [Avx2<VNNI>; 4]) -> Avx2<VNNI> {
     // SAFETY: as the caller says.
-    Avx2(unsafe { add_quarters(add_pairs(a.0, b.0), add_pairs(c.0, d.0)) })
+    Avx2(unsafe {
+        let ab = add_partial::<VNNI>(_mm256_unpacklo_epi32(a.0, b.0), _mm256_unpackhi_epi32(a.0, b.0));
+        let cd = add_partial::<VNNI>(_mm256_unpacklo_epi32(c.0, d.0), _mm256_unpackhi_epi32(c.0, d.0));
+        add_partial::<VNNI>(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
+    })
+}
+
+/// The sums of partial sums.
+///
+/// # Safety
+/// AVX2 is enabled.
+#[inline(always)]
+unsafe fn add_partial<const VNNI: u8>(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: as the caller says.
+    unsafe { if VNNI != NONE { _mm256_add_epi32(a, b) } else { _mm256_add_epi16(a, b) } }
 }
 
 /// Sums of pairs of lanes, of `a` and `b` in turns.
