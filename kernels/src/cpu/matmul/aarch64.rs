@@ -360,16 +360,13 @@ impl<const DOT: bool> Line for Line128<DOT> {
     }
     #[inline(always)]
     unsafe fn add_scaled<const ROW: usize>(
-        weights: [Self; 2],
-        x: [Self; 2],
-        factors: [*const [i32; 4]; 2],
-        mut sums: int32x4_t,
+        self,
+        x: Self,
+        factors: *const [i32; 4],
+        sums: int32x4_t,
     ) -> int32x4_t {
-        for block in 0..2 {
-            // SAFETY: see above the impl.
-            sums = unsafe { vmlaq_n_s32(sums, weights[block].dot(x[block]), (*factors[block])[ROW]) };
-        }
-        sums
+        // SAFETY: see above the impl.
+        unsafe { vmlaq_n_s32(sums, self.dot(x), (*factors)[ROW]) }
     }
 
     #[inline(always)]

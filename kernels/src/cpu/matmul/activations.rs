@@ -43,8 +43,6 @@ pub(super) struct Chunk {
     pub(super) integer_sums: [i16; CHUNK / BLOCK],
     /// Sum of every 32 quants, negated: what is added, times a number, if this number was added to their weights.
     pub(super) starts: [i32; CHUNK / BLOCK],
-    /// Eight times that, for quants of four bits.
-    pub(super) eight_starts: [i32; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
     /// Where scales are nested, the same: those of the first halves of all blocks, then of the second ones.
@@ -53,6 +51,8 @@ pub(super) struct Chunk {
     pub(super) pair_starts: [[i16; 2]; CHUNK / BLOCK],
     /// The same of every 16 quants.
     pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],
+    /// Eight times [`starts`](Self::starts), since 8 is added to weights of four bits.
+    pub(super) eight_starts: [i32; CHUNK / BLOCK],
     /// Sum of the magnitudes of the negative ones of every 32 quants.
     pub(super) negatives: [i32; CHUNK / BLOCK],
 }

@@ -74,13 +74,18 @@ pub(in super::super) trait Line: Copy {
     unsafe fn zero() -> Self::Sums;
     /// The factors of four rows.
     unsafe fn load_factors(factors: *const [i32; 4]) -> Self::Factors;
-    /// `sums` and the products of unsigned weights up to 63 of two blocks with their activations, times factor `ROW` of their four.
+    /// `sums` and the products of unsigned weights up to 63 with signed activations `x`, times factor `ROW` of four.
     unsafe fn add_scaled<const ROW: usize>(
-        weights: [Self; 2],
-        x: [Self; 2],
-        factors: [Self::Factors; 2],
+        self,
+        x: Self,
+        factors: Self::Factors,
         sums: Self::Sums,
     ) -> Self::Sums;
+    /// The same sums, where engines that compute late must have computed them by now.
+    #[inline(always)]
+    unsafe fn settle(sums: Self::Sums) -> Self::Sums {
+        sums
+    }
 
     /// The factors of the halves of eight blocks: their 16 scales, signed bytes, times the multipliers of all blocks.
     unsafe fn half_factors(scales: *const u8, multipliers: &[[i16; CHUNK / BLOCK]; 2]) -> Self::HalfFactors;

@@ -205,10 +205,16 @@ unsafe fn add_row<L: Line, F: Nested, const ROW: usize>(
     pair: [usize; 2],
     x: [L; 2],
     factors: [L::Factors; 2],
-    sums: L::Sums,
+    mut sums: L::Sums,
 ) -> L::Sums {
     // SAFETY: as the caller says.
-    unsafe { L::add_scaled::<ROW>([F::line(chunk, pair[0]), F::line(chunk, pair[1])], x, factors, sums) }
+    unsafe {
+        for block in 0..2 {
+            let line = F::line::<L>(chunk, pair[block]);
+            sums = line.add_scaled::<ROW>(x[block], factors[block], sums);
+        }
+        L::settle(sums)
+    }
 }
 
 /// `sum` and the products of a chunk whose scales are nested and of 16 columns: row by row, since the 16 scales of a row are in a

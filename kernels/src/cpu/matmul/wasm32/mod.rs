@@ -302,16 +302,12 @@ impl Line for Line128 {
         unsafe { v128_load(factors.cast()) }
     }
     #[inline(always)]
-    unsafe fn add_scaled<const ROW: usize>(
-        weights: [Self; 2],
-        x: [Self; 2],
-        factors: [v128; 2],
-        mut sums: v128,
-    ) -> v128 {
-        for block in 0..2 {
-            let dot = products::dot_two(x[block].0, weights[block].0);
-            sums = i32x4_add(sums, products::scaled(dot, spread::<ROW>(factors[block])));
-        }
+    unsafe fn add_scaled<const ROW: usize>(self, x: Self, factors: v128, sums: v128) -> v128 {
+        let dot = products::dot_two(x.0, self.0);
+        i32x4_add(sums, products::scaled(dot, spread::<ROW>(factors)))
+    }
+    #[inline(always)]
+    unsafe fn settle(sums: v128) -> v128 {
         settle(sums)
     }
 

@@ -23,6 +23,8 @@ pub(super) fn add_lanes([a, b, c, d]: [v128; 4]) -> v128 {
 
 #[cfg(target_feature = "relaxed-simd")]
 mod variant {
+    use std::ptr::read_volatile;
+
     use super::*;
 
     /// Whether signed weights are complemented where activations are negative, see [`Signed::dot`].
@@ -109,7 +111,7 @@ mod variant {
     #[inline(always)]
     fn pick(x: v128, places: &'static v128) -> v128 {
         // SAFETY: a reference.
-        i8x16_relaxed_swizzle(x, unsafe { (&raw const *places).read_volatile() })
+        i8x16_relaxed_swizzle(x, unsafe { read_volatile(places) })
     }
 
     /// What [`dot`] or [`dot_two`] made times one of [`factors`].

@@ -290,8 +290,8 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
         // SAFETY: see above the impl.
         Self(unsafe {
             let [a, b, c, d, e, f, g, h] = sums;
-            let low = add_quarters(add_pairs(a, b), add_pairs(c, d));
-            let high = add_quarters(add_pairs(e, f), add_pairs(g, h));
+            let low = add_quarters(false, add_pairs(false, a, b), add_pairs(false, c, d));
+            let high = add_quarters(false, add_pairs(false, e, f), add_pairs(false, g, h));
             let halves =
                 [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
             _mm256_add_epi32(halves[0], halves[1])
@@ -369,19 +369,13 @@ impl<const VNNI: u8> Line for Line256<VNNI> {
     }
     #[inline(always)]
     unsafe fn add_scaled<const ROW: usize>(
-        weights: [Self; 2],
-        x: [Self; 2],
-        factors: [*const [i32; 4]; 2],
-        mut sums: __m256i,
+        self,
+        x: Self,
+        factors: *const [i32; 4],
+        sums: __m256i,
     ) -> __m256i {
-        for block in 0..2 {
-            // SAFETY: see above the impl.
-            unsafe {
-                let factor = _mm256_set1_epi32((*factors[block])[ROW]);
-                sums = in_order(add_products::<VNNI>(weights[block].0, x[block].0, factor, sums));
-            }
-        }
-        sums
+        // SAFETY: see above the impl.
+        unsafe { in_order(add_products::<VNNI>(self.0, x.0, _mm256_set1_epi32((*factors)[ROW]), sums)) }
     }
 
     #[inline(always)]
@@ -447,22 +441,19 @@ unsafe fn halves_twice<const VNNI: u8>(x: &[i8; BLOCK]) -> [Avx2<VNNI>; 2] {
 /// AVX2 is enabled.
 #[inline(always)]
 unsafe fn add_lanes<const VNNI: u8>([a, b, c, d]: [Avx2<VNNI>; 4]) -> Avx2<VNNI> {
+    let narrow = VNNI == NONE;
     // SAFETY: as the caller says.
-    Avx2(unsafe {
-        let ab = add_partial::<VNNI>(_mm256_unpacklo_epi32(a.0, b.0), _mm256_unpackhi_epi32(a.0, b.0));
-        let cd = add_partial::<VNNI>(_mm256_unpacklo_epi32(c.0, d.0), _mm256_unpackhi_epi32(c.0, d.0));
-        add_partial::<VNNI>(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
-    })
+    Avx2(unsafe { add_quarters(narrow, add_pairs(narrow, a.0, b.0), add_pairs(narrow, c.0, d.0)) })
 }
 
-/// The sums of partial sums.
+/// Sums of lanes, as two integers of 16 bits each if `narrow`.
 ///
 /// # Safety
 /// AVX2 is enabled.
 #[inline(always)]
-unsafe fn add_partial<const VNNI: u8>(a: __m256i, b: __m256i) -> __m256i {
+unsafe fn add(narrow: bool, a: __m256i, b: __m256i) -> __m256i {
     // SAFETY: as the caller says.
-    unsafe { if VNNI != NONE { _mm256_add_epi32(a, b) } else { _mm256_add_epi16(a, b) } }
+    unsafe { if narrow { _mm256_add_epi16(a, b) } else { _mm256_add_epi32(a, b) } }
 }
 
 /// Sums of pairs of lanes, of `a` and `b` in turns.
@@ -470,9 +461,9 @@ unsafe fn add_partial<const VNNI: u8>(a: __m256i, b: __m256i) -> __m256i {
 /// # Safety
 /// AVX2 is enabled.
 #[inline(always)]
-unsafe fn add_pairs(a: __m256i, b: __m256i) -> __m256i {
+unsafe fn add_pairs(narrow: bool, a: __m256i, b: __m256i) -> __m256i {
     // SAFETY: as the caller says.
-    unsafe { _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)) }
+    unsafe { add(narrow, _mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)) }
 }
 
 /// What remains to add in both halves of the vectors when the lanes of `ab` and `cd` belong to two each, in turns.
@@ -480,9 +471,9 @@ unsafe fn add_pairs(a: __m256i, b: __m256i) -> __m256i {
 /// # Safety
 /// AVX2 is enabled.
 #[inline(always)]
-unsafe fn add_quarters(ab: __m256i, cd: __m256i) -> __m256i {
+unsafe fn add_quarters(narrow: bool, ab: __m256i, cd: __m256i) -> __m256i {
     // SAFETY: as the caller says.
-    unsafe { _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd)) }
+    unsafe { add(narrow, _mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd)) }
 }
 
 /// The bytes of each half of `a` that `bytes` number, or none where the number is negative.
