@@ -11,6 +11,8 @@ mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use std::array;
+
 #[cfg(target_arch = "aarch64")]
 pub(super) use aarch64::Neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -91,27 +93,23 @@ pub(super) trait Lanes: Copy {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: the instruction set is enabled where this is inlined.
-        let mut lanes = unsafe { self.to_array() };
-        for half in [8, 4, 2, 1] {
-            for lane in 0..half {
-                lanes[lane] += lanes[lane + half];
-            }
-        }
-        lanes[0]
+        fold(unsafe { self.to_array() }, |a, b| a + b)
     }
 
     /// Largest lane.
     #[inline(always)]
     unsafe fn largest(self) -> f32 {
         // SAFETY: the instruction set is enabled where this is inlined.
-        let mut lanes = unsafe { self.to_array() };
-        for half in [8, 4, 2, 1] {
-            for lane in 0..half {
-                lanes[lane] = if lanes[lane] > lanes[lane + half] { lanes[lane] } else { lanes[lane + half] };
-            }
-        }
-        lanes[0]
+        fold(unsafe { self.to_array() }, |a, b| if a > b { a } else { b })
     }
+}
+
+/// Halves with halves. Written out, as compilers make branches of a loop over the halves.
+#[inline(always)]
+fn fold(lanes: [f32; LANES], operation: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = array::from_fn(|lane| operation(lanes[lane], lanes[lane + 8]));
+    let four: [f32; 4] = array::from_fn(|lane| operation(eight[lane], eight[lane + 4]));
+    operation(operation(four[0], four[2]), operation(four[1], four[3]))
 }
 
 /// No vector instructions beyond those of the target.

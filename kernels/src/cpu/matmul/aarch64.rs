@@ -574,6 +574,11 @@ impl Floats for Eight {
         Self([unsafe { vdupq_n_f32(value) }; 2])
     }
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { [vaddq_f32(self.0[0], other.0[0]), vaddq_f32(self.0[1], other.0[1])] })
+    }
+    #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { [vmulq_f32(self.0[0], other.0[0]), vmulq_f32(self.0[1], other.0[1])] })
@@ -591,6 +596,14 @@ impl Floats for Eight {
         Self(unsafe {
             [vfmsq_f32(minuend.0[0], self.0[0], factor.0[0]), vfmsq_f32(minuend.0[1], self.0[1], factor.0[1])]
         })
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: see above the impl.
+        unsafe {
+            let four = vaddq_f32(self.0[0], self.0[1]);
+            vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)))
+        }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -12,16 +12,20 @@ use crate::step::Step;
 /// [`Kernels::prepare`](super::Kernels::prepare); memory is taken from the system as it is first written.
 pub(crate) struct Activations {
     columns: usize,
-    /// (tokens, columns rounded up to whole [`LANES`]), or empty.
-    floats: Buffer<[f32; LANES]>,
+    /// (slabs, tokens), or empty.
+    floats: Buffer<[f32; SLAB]>,
     /// (chunks, tokens), or empty: so a matmul that holds one chunk of weights reads its tokens one after the other.
     chunks: Buffer<Chunk>,
     /// The same with nested scales.
     nested_chunks: Buffer<Chunk>,
 }
 
-/// Rows of floats start at multiples of so many elements.
+/// Floats of so many columns are multiplied at once: the last ones of a row are padded with zeros.
 pub(super) const LANES: usize = 16;
+
+/// Columns of floats that lie one behind the other, before those of the next token: few enough that a tile's tokens stay in the L1 cache
+/// while rows of weights pass by, whatever the length of a row.
+pub(super) const SLAB: usize = 1024;
 
 /// The quants of 256 columns of one row: `x ~ scale * quant`. Columns beyond the row are zero.
 #[repr(C, align(64))]
@@ -75,7 +79,7 @@ impl Activations {
         };
         Ok(Self {
             columns,
-            floats: Buffer::new(room(Preparation::Floats, columns.div_ceil(LANES))?)?,
+            floats: Buffer::new(room(Preparation::Floats, columns.div_ceil(SLAB))?)?,
             chunks: Buffer::new(room(Preparation::Quants, columns.div_ceil(CHUNK))?)?,
             nested_chunks: Buffer::new(room(Preparation::NestedQuants, columns.div_ceil(CHUNK))?)?,
         })
@@ -95,12 +99,10 @@ impl Activations {
         }
     }
 
-    /// Row `row` of rows of `columns` floats: `columns` of them, then zeros up to whole [`LANES`]. Only its address: another
-    /// thread may be writing a row.
-    pub(super) fn floats(&self, row: usize, columns: usize) -> *mut f32 {
-        let stride = columns.div_ceil(LANES);
-        assert!((row + 1) * stride <= self.floats.length, "row {row} of {columns} floats");
-        self.floats.start.as_ptr().wrapping_add(row * stride).cast()
+    /// The slabs `index` of all `tokens` rows of floats, one after the other. Only their address: another thread may be writing a row.
+    pub(super) fn slabs(&self, index: usize, tokens: usize) -> *mut [f32; SLAB] {
+        assert!((index + 1) * tokens <= self.floats.length, "slab {index} of {tokens} rows");
+        self.floats.start.as_ptr().wrapping_add(index * tokens)
     }
 
     /// The chunks `index` of all `tokens` rows of quants, one after the other. Only their address: another thread may be writing a row.
@@ -113,20 +115,19 @@ impl Activations {
         chunks.start.as_ptr().wrapping_add(index * tokens)
     }
 
-    /// Write a row of floats, if there is room for floats.
+    /// Write row `row` of `tokens` rows of floats, if there is room for floats.
     ///
     /// # Safety
     /// Nobody else uses this row meanwhile.
-    pub(super) unsafe fn copy_floats(&self, row: usize, x: &[f32]) {
+    pub(super) unsafe fn copy_floats(&self, row: usize, tokens: usize, x: &[f32]) {
         if !self.has(Preparation::Floats) {
             return;
         }
-        let padding = x.len().next_multiple_of(LANES) - x.len();
-        let start = self.floats(row, x.len());
-        // SAFETY: `floats` checked that the row lies inside; nobody else uses it.
-        unsafe {
-            start.copy_from_nonoverlapping(x.as_ptr(), x.len());
-            start.add(x.len()).write_bytes(0, padding);
+        for (index, x) in x.chunks(SLAB).enumerate() {
+            // SAFETY: there are `tokens` slabs; nobody else uses this one.
+            let slab = unsafe { &mut *self.slabs(index, tokens).add(row) };
+            slab[..x.len()].copy_from_slice(x);
+            slab[x.len()..x.len().next_multiple_of(LANES)].fill(0.0);
         }
     }
 }

@@ -44,7 +44,7 @@ use crate::block::Format;
 use crate::step::Step;
 
 pub(crate) use activations::Activations;
-use activations::Chunk;
+use activations::{Chunk, SLAB};
 
 #[cfg(target_arch = "aarch64")]
 use aarch64::plug;
@@ -109,6 +109,12 @@ impl Product<'_> {
     /// The chunks `index` of the activations of all tokens, one after the other. Nobody writes them meanwhile.
     fn chunks(&self, index: usize) -> *const Chunk {
         self.activations.chunks(self.preparation, index, self.tokens)
+    }
+
+    /// The floats of a token from `column` on: those of the same slab, and with one token all. Nobody writes them meanwhile.
+    fn floats(&self, token: usize, column: usize) -> *const f32 {
+        let slab = self.activations.slabs(column / SLAB, self.tokens).wrapping_add(token);
+        slab.cast_const().cast::<f32>().wrapping_add(column % SLAB)
     }
 }
 
@@ -178,7 +184,7 @@ impl Kernels {
         assert!(x.len() <= activations.columns() && row < tokens && tokens <= Step::LIMIT);
         // SAFETY: the sizes are checked above, the machine has the instruction set (`new`), the rest is the caller's.
         unsafe {
-            activations.copy_floats(row, x);
+            activations.copy_floats(row, tokens, x);
             for preparation in [Preparation::Quants, Preparation::NestedQuants] {
                 if activations.has(preparation) {
                     (self.quantise)(activations, preparation, row, tokens, x);

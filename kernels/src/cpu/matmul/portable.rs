@@ -103,7 +103,7 @@ pub(super) unsafe fn multiply_floats<F: Floats>(product: &Product<'_>) {
                 }
                 weights[columns..].fill(0.0);
                 for token in start..end {
-                    let x = product.activations.floats(token, product.columns).wrapping_add(index * CHUNK);
+                    let x = product.floats(token, index * CHUNK);
                     // SAFETY: the row has so many columns from here, rounded up to whole lanes, and nobody writes it meanwhile.
                     let x = unsafe { std::slice::from_raw_parts(x, columns.next_multiple_of(LANES)) };
                     let sums = &mut sums[token - start];

@@ -1,6 +1,8 @@
 //! Compiling the algorithms for an instruction set.
 #![expect(unsafe_code, reason = "functions that need an instruction set")]
 
+use std::ops::Range;
+
 use super::super::Product;
 use super::super::activations::Chunk;
 use super::columns::Columns;
@@ -25,11 +27,16 @@ pub(in super::super) trait Compiled: Vector {
         x: *const Chunk,
         sums: &mut [Sums<Self>],
     );
-    /// See [`floats::tile`].
-    unsafe fn float_tile<F: floats::Format, const PARTS: usize, const R: usize, const T: usize>(
+    /// See [`floats::streams`].
+    unsafe fn float_streams<F: floats::Format, const PARTS: usize, const R: usize>(
         product: &Product<'_>,
         first: usize,
         apart: usize,
+    );
+    /// See [`floats::tiles`].
+    unsafe fn float_tiles<F: floats::Format, const R: usize, const T: usize>(
+        product: &Product<'_>,
+        rows: &Range<usize>,
         token: usize,
     );
 }
@@ -50,6 +57,8 @@ pub(in super::super) trait CompiledOne: Compiled + Columns {
 macro_rules! compiled {
     ($vector:ty, $one:ty, $features:literal) => {
         const _: () = {
+            use std::ops::Range;
+
             use $crate::cpu::matmul::Product;
             use $crate::cpu::matmul::activations::Chunk;
             use $crate::cpu::matmul::tiles::{
@@ -83,19 +92,23 @@ macro_rules! compiled {
                 }
                 #[inline]
                 #[target_feature(enable = $features)]
-                unsafe fn float_tile<
-                    F: floats::Format,
-                    const PARTS: usize,
-                    const R: usize,
-                    const T: usize,
-                >(
+                unsafe fn float_streams<F: floats::Format, const PARTS: usize, const R: usize>(
                     product: &Product<'_>,
                     first: usize,
                     apart: usize,
+                ) {
+                    // SAFETY: the same contract.
+                    unsafe { floats::streams::<Self, F, PARTS, R>(product, first, apart) }
+                }
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn float_tiles<F: floats::Format, const R: usize, const T: usize>(
+                    product: &Product<'_>,
+                    rows: &Range<usize>,
                     token: usize,
                 ) {
                     // SAFETY: the same contract.
-                    unsafe { floats::tile::<Self, F, PARTS, R, T>(product, first, apart, token) }
+                    unsafe { floats::tiles::<Self, F, R, T>(product, rows, token) }
                 }
             }
         };

@@ -5,14 +5,17 @@
 )]
 
 use std::array;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::super::Product;
 pub(in super::super) use super::super::activations::LANES;
+use super::super::activations::SLAB;
 use super::entries::Compiled;
 use super::vector::{Floats, Vector};
 
-/// Bytes of weights that are used for token after token: what may stay in the L2 cache meanwhile.
-const NEAR: usize = 192 << 10;
+/// Most tiles whose sums wait while slabs of columns are multiplied one after the other.
+const MOST_TILES: usize = 16;
 
 /// A format of floats.
 pub(in super::super) trait Format {
@@ -43,8 +46,8 @@ pub(in super::super) unsafe fn multiply_one<
     let rows = product.rows.clone();
     let apart = rows.len().div_ceil(STREAMS);
     for row in rows.start..rows.start + apart {
-        // SAFETY: of every tile, at least the first row is in `rows`; the rest is the same contract.
-        unsafe { V::float_tile::<F, PARTS, STREAMS, 1>(product, row, apart, 0) }
+        // SAFETY: at least the first of these rows is in `rows`; the rest is the same contract.
+        unsafe { V::float_streams::<F, PARTS, STREAMS>(product, row, apart) }
     }
 }
 
@@ -61,88 +64,138 @@ pub(in super::super) unsafe fn multiply_many<
 >(
     product: &Product<'_>,
 ) {
-    let near = (NEAR / product.row_bytes).next_multiple_of(ROWS).max(ROWS);
+    let near = (V::FLOATS_NEAR / product.row_bytes).next_multiple_of(ROWS).clamp(ROWS, MOST_TILES * ROWS);
     for first in product.rows.clone().step_by(near) {
         let rows = first..product.rows.end.min(first + near);
         for token in (0..product.tokens).step_by(TOKENS) {
-            for row in rows.clone().step_by(ROWS) {
-                // SAFETY: of every tile, the first row is in `rows`, and there are as many tokens as said; the rest is the same contract.
-                unsafe {
-                    match product.tokens - token {
-                        1 => V::float_tile::<F, 1, ROWS, 1>(product, row, 1, token),
-                        2 if TOKENS > 2 => V::float_tile::<F, 1, ROWS, 2>(product, row, 1, token),
-                        3 if TOKENS > 3 => V::float_tile::<F, 1, ROWS, 3>(product, row, 1, token),
-                        4 if TOKENS > 4 => V::float_tile::<F, 1, ROWS, 4>(product, row, 1, token),
-                        5 if TOKENS > 5 => V::float_tile::<F, 1, ROWS, 5>(product, row, 1, token),
-                        _ => V::float_tile::<F, 1, ROWS, TOKENS>(product, row, 1, token),
-                    }
+            // SAFETY: the rows are some of `rows`, in no more tiles than said, and there are as many tokens as said; the rest is the same
+            // contract.
+            unsafe {
+                match product.tokens - token {
+                    1 => V::float_tiles::<F, ROWS, 1>(product, &rows, token),
+                    2 if TOKENS > 2 => V::float_tiles::<F, ROWS, 2>(product, &rows, token),
+                    3 if TOKENS > 3 => V::float_tiles::<F, ROWS, 3>(product, &rows, token),
+                    4 if TOKENS > 4 => V::float_tiles::<F, ROWS, 4>(product, &rows, token),
+                    5 if TOKENS > 5 => V::float_tiles::<F, ROWS, 5>(product, &rows, token),
+                    _ => V::float_tiles::<F, ROWS, TOKENS>(product, &rows, token),
                 }
             }
         }
     }
 }
 
-/// `R` rows, `apart` from each other, from `first` on (the last one again instead of those after the end) times `T` tokens.
+/// `R` rows, `apart` from each other, from `first` on (the last one again instead of those after the end) times the only token.
 ///
 /// # Safety
-/// `first` is one of the rows, there are `T` tokens from `token` on, and the instructions of `V` are enabled.
+/// `first` is one of the rows, and the instructions of `V` are enabled.
 #[inline(always)]
-pub(in super::super) unsafe fn tile<
-    V: Vector,
-    F: Format,
-    const PARTS: usize,
-    const R: usize,
-    const T: usize,
->(
+pub(in super::super) unsafe fn streams<V: Vector, F: Format, const PARTS: usize, const R: usize>(
     product: &Product<'_>,
     first: usize,
     apart: usize,
+) {
+    let rows = rows::<R>(product, first, apart);
+    // SAFETY: the row has all columns, the token has them up to whole lanes, and the caller may write the elements of the rows.
+    unsafe {
+        let mut parts = [[[V::Floats::splat(0.0); R]; 1]; PARTS];
+        add_columns::<V, F, PARTS, R, 1>(rows, 0..product.columns, [product.floats(0, 0)], &mut parts);
+        // Out of the registers all at once: where an index is no constant, they would not be registers.
+        let mut sums = [0.0; R];
+        for row in 0..R {
+            let mut sum = parts[0][0][row];
+            for part in 1..PARTS {
+                sum = sum.add(parts[part][0][row]);
+            }
+            sums[row] = sum.sum();
+        }
+        for row in 0..R.min((product.rows.end - first).div_ceil(apart)) {
+            *product.out.wrapping_add(first + row * apart) = sums[row];
+        }
+    }
+}
+
+/// Rows `range`, of which `R` are multiplied at once, times `T` tokens.
+///
+/// # Safety
+/// They are some of the rows, no more than [`MOST_TILES`] times `R`, there are `T` tokens from `token` on, and the instructions of `V` are
+/// enabled.
+#[inline(always)]
+pub(in super::super) unsafe fn tiles<V: Vector, F: Format, const R: usize, const T: usize>(
+    product: &Product<'_>,
+    range: &Range<usize>,
     token: usize,
 ) {
-    let rows: [&[u8]; R] = array::from_fn(|row| {
+    let mut sums = [const { MaybeUninit::<[[[V::Floats; R]; T]; 1]>::uninit() }; MOST_TILES];
+    let sums = &mut sums[..range.len().div_ceil(R)];
+    // SAFETY: of all below, the instructions are enabled.
+    unsafe {
+        sums.fill(MaybeUninit::new([[[V::Floats::splat(0.0); R]; T]; 1]));
+        // SAFETY: just written.
+        let sums = sums.assume_init_mut();
+        for start in (0..product.columns).step_by(SLAB) {
+            let columns = start..product.columns.min(start + SLAB);
+            let x: [*const f32; T] = array::from_fn(|t| product.floats(token + t, start));
+            for (first, sums) in range.clone().step_by(R).zip(&mut *sums) {
+                // In registers meanwhile.
+                let mut parts = *sums;
+                // SAFETY: rows have these columns, and tokens have them up to whole lanes.
+                add_columns::<V, F, 1, R, T>(rows(product, first, 1), columns.clone(), x, &mut parts);
+                *sums = parts;
+            }
+        }
+        for (first, [sums]) in range.clone().step_by(R).zip(sums) {
+            for t in 0..T {
+                for row in 0..R.min(range.end - first) {
+                    // SAFETY: the caller may write the elements of these rows.
+                    *product.out.wrapping_add((token + t) * product.out_stride + first + row) =
+                        sums[t][row].sum();
+                }
+            }
+        }
+    }
+}
+
+/// `R` rows, `apart` from each other, from `first` on; the last one again instead of those after the end.
+#[inline(always)]
+fn rows<'a, const R: usize>(product: &Product<'a>, first: usize, apart: usize) -> [&'a [u8]; R] {
+    array::from_fn(|row| {
         let row = (first + row * apart).min(product.rows.end - 1);
         &product.weight[row * product.row_bytes..(row + 1) * product.row_bytes]
-    });
-    let x: [*const f32; T] =
-        array::from_fn(|t| product.activations.floats(token + t, product.columns).cast_const());
-    let whole = product.columns / LANES * LANES;
-    // SAFETY: where columns are multiplied there are so many, rows of activations up to whole lanes, and nobody writes them meanwhile;
-    // the caller may write the elements of `rows`; the instructions are enabled.
+    })
+}
+
+/// Add to `sums` the products of `columns`, which begin at `x` with each token.
+///
+/// # Safety
+/// Rows have these columns, tokens have them up to whole [`LANES`], and the instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_columns<V: Vector, F: Format, const PARTS: usize, const R: usize, const T: usize>(
+    rows: [&[u8]; R],
+    columns: Range<usize>,
+    x: [*const f32; T],
+    sums: &mut [[[V::Floats; R]; T]; PARTS],
+) {
+    let whole = columns.len() / LANES * LANES;
+    // SAFETY: where columns are multiplied there are so many; the instructions are enabled.
     unsafe {
-        let mut sums = [[[V::Floats::splat(0.0); R]; T]; PARTS];
         for column in (0..whole).step_by(LANES) {
-            let weights = rows.map(|row| row.as_ptr().wrapping_add(column * F::BYTES));
+            let weights = rows.map(|row| row.as_ptr().wrapping_add((columns.start + column) * F::BYTES));
             if T == 1 {
                 for weights in weights {
                     V::prefetch(weights.wrapping_add(1024));
                 }
             }
-            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(column)), &mut sums);
+            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(column)), sums);
         }
-        if whole < product.columns {
+        if whole < columns.len() {
             let padded = rows.map(|row| {
                 let mut padded = [0; LANES * 4];
-                let rest = &row[whole * F::BYTES..];
+                let rest = &row[(columns.start + whole) * F::BYTES..];
                 padded[..rest.len()].copy_from_slice(rest);
                 padded
             });
             let weights = padded.each_ref().map(|row| row.as_ptr());
-            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(whole)), &mut sums);
-        }
-        // Out of the registers all at once: where an index is no constant, they would not be registers.
-        let mut lanes = [[[0.0; LANES]; R]; T];
-        for t in 0..T {
-            for row in 0..R {
-                for part in 0..PARTS {
-                    sums[part][t][row].store(lanes[t][row].as_mut_ptr().add(part * V::LANES));
-                }
-            }
-        }
-        for t in 0..T {
-            for row in 0..R.min((product.rows.end - first).div_ceil(apart)) {
-                let out = product.out.wrapping_add((token + t) * product.out_stride + first + row * apart);
-                *out = sum(lanes[t][row]);
-            }
+            multiply_lanes::<V, F, PARTS, R, T>(weights, x.map(|x| x.wrapping_add(whole)), sums);
         }
     }
 }
@@ -162,30 +215,19 @@ unsafe fn multiply_lanes<V: Vector, F: Format, const PARTS: usize, const R: usiz
         let sums = &mut sums[vector % PARTS];
         // SAFETY: as the caller says.
         unsafe {
-            let mut lanes = [V::Floats::splat(0.0); T];
-            for t in 0..T {
-                lanes[t] = V::Floats::load(x[t].add(column));
-            }
+            let mut lanes = [V::Floats::splat(0.0); R];
             for row in 0..R {
-                let weights = F::load::<V>(weights[row].add(column * F::BYTES));
-                for t in 0..T {
-                    // Before the next row's weights are loaded, which would want one register more than there are.
-                    sums[t][row] = weights.mul_add(lanes[t], sums[t][row]).now();
+                lanes[row] = F::load::<V>(weights[row].add(column * F::BYTES));
+            }
+            for t in 0..T {
+                let x = V::Floats::load(x[t].add(column));
+                for row in 0..R {
+                    // Before the next token's columns are loaded, which would want one register more than there are.
+                    sums[t][row] = lanes[row].mul_add(x, sums[t][row]).now();
                 }
             }
         }
     }
-}
-
-/// Sum of all lanes: halves are added to halves.
-#[inline(always)]
-fn sum(mut lanes: [f32; LANES]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-    }
-    lanes[0]
 }
 
 pub(in super::super) struct F32;

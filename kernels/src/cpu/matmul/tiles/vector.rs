@@ -32,6 +32,8 @@ pub(in super::super) trait Vector: Copy {
     const FLOAT_ROWS: usize;
     /// See [`Self::FLOAT_ROWS`].
     const FLOAT_TOKENS: usize;
+    /// Bytes of floats that are used for token after token: what may stay in the L2 cache meanwhile.
+    const FLOATS_NEAR: usize = 192 << 10;
 
     /// Whether [`Self::multiply`] wants weights as unsigned bytes and takes all of them. If not, it wants unsigned bytes up to 127,
     /// and also takes signed bytes.
@@ -111,6 +113,8 @@ pub(in super::super) trait Floats: Copy {
     unsafe fn load_bf16(from: *const u16) -> Self;
     /// All lanes `value`.
     unsafe fn splat(value: f32) -> Self;
+    /// `self + other`
+    unsafe fn add(self, other: Self) -> Self;
     /// `self * other`
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`
@@ -122,6 +126,8 @@ pub(in super::super) trait Floats: Copy {
     }
     /// `minuend - self * factor`
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self;
+    /// Sum of all lanes: halves are added to halves.
+    unsafe fn sum(self) -> f32;
     /// Store all lanes.
     unsafe fn store(self, to: *mut f32);
 }

@@ -418,6 +418,10 @@ impl Floats for F32x {
         Self([f32x4_splat(value); REGISTERS])
     }
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| f32x4_add(a, b))
+    }
+    #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         self.zip(other, |a, b| f32x4_mul(a, b))
     }
@@ -436,6 +440,13 @@ impl Floats for F32x {
             out.0[part] = multiply_sub(self.0[part], factor.0[part], minuend.0[part]);
         }
         out
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let [low, high] = self.0;
+        let four = f32x4_add(low, high);
+        let two = f32x4_add(four, i64x2_shuffle::<1, 1>(four, four));
+        f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -40,7 +40,7 @@ pub(super) struct Avx2<const VNNI: u8>(__m256i);
 
 /// Eight f32.
 #[derive(Clone, Copy)]
-pub(super) struct Eight(__m256);
+pub(super) struct Eight(pub(super) __m256);
 
 // SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
 impl<const VNNI: u8> Vector for Avx2<VNNI> {
@@ -55,8 +55,8 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     const TOKENS_OF_HALVES: usize = 3;
     const FLOAT_STREAMS: usize = 4;
     /// With the tokens, 12 sums in 16 registers.
-    const FLOAT_ROWS: usize = 4;
-    const FLOAT_TOKENS: usize = 3;
+    const FLOAT_ROWS: usize = 3;
+    const FLOAT_TOKENS: usize = 4;
 
     const WHOLE_BYTES: bool = VNNI != NONE;
     /// `vpmaddubsw` adds pairs of products in 16 bits, saturating. Bytes with 128 added do not fit (`2 * 255 * 127`), signed ones do
@@ -619,6 +619,11 @@ impl Floats for Eight {
         Self(unsafe { _mm256_set1_ps(value) })
     }
     #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm256_mul_ps(self.0, other.0) })
@@ -639,6 +644,15 @@ impl Floats for Eight {
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm256_fnmadd_ps(self.0, factor.0, minuend.0) })
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: see above the impl.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use super::super::tiles::entries::{compiled, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
-use super::avx2::{AVX512_VNNI, Avx2};
+use super::avx2::{AVX512_VNNI, Avx2, Eight};
 
 compiled!(Avx512, Avx2<AVX512_VNNI>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 entries!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
@@ -36,6 +36,8 @@ impl Vector for Avx512 {
     /// With the tokens, 24 sums in 32 registers.
     const FLOAT_ROWS: usize = 4;
     const FLOAT_TOKENS: usize = 6;
+    /// Servers with these instructions have L2 caches of at least 1 MiB.
+    const FLOATS_NEAR: usize = 768 << 10;
 
     const WHOLE_BYTES: bool = true;
     const LARGEST_PAIR: i32 = i32::MAX;
@@ -224,10 +226,18 @@ impl Floats for Sixteen {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_loadu_ps(from) })
     }
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
     unsafe fn load_f16(from: *const u16) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+        let mut floats: __m512;
+        // SAFETY: see above the impl. The compiler would load first, and then convert with an instruction more.
+        unsafe {
+            asm!(
+                "vcvtph2ps {}, ymmword ptr [{}]", out(zmm_reg) floats, in(reg) from,
+                options(pure, readonly, nostack, preserves_flags)
+            )
+        };
+        Self(floats)
     }
     #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
@@ -241,6 +251,11 @@ impl Floats for Sixteen {
     unsafe fn splat(value: f32) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_set1_ps(value) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above the impl.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
@@ -263,6 +278,11 @@ impl Floats for Sixteen {
     unsafe fn mul_sub_from(self, factor: Self, minuend: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_fnmadd_ps(self.0, factor.0, minuend.0) })
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: see above the impl.
+        unsafe { Eight(_mm512_castps512_ps256(self.0)).add(Eight(_mm512_extractf32x8_ps::<1>(self.0))).sum() }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
