@@ -104,7 +104,7 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// Halves with halves. Written out, as compilers make branches of a loop over the halves.
+/// Halves with halves. Written out, as the compiler makes branches of a loop over the halves where AVX-512 is enabled.
 #[inline(always)]
 fn fold(lanes: [f32; LANES], operation: impl Fn(f32, f32) -> f32) -> f32 {
     let eight: [f32; 8] = array::from_fn(|lane| operation(lanes[lane], lanes[lane + 8]));

@@ -27,6 +27,8 @@ pub(super) const LANES: usize = 16;
 /// while rows of weights pass by, whatever the length of a row.
 pub(super) const SLAB: usize = 1024;
 
+const _: () = assert!(SLAB.is_multiple_of(CHUNK) && SLAB.is_multiple_of(LANES), "neither lies in two slabs");
+
 /// The quants of 256 columns of one row: `x ~ scale * quant`. Columns beyond the row are zero.
 #[repr(C, align(64))]
 pub(super) struct Chunk {

@@ -1,4 +1,7 @@
 //! Matmul of float weights, converted in registers as they are read in place.
+//!
+//! Columns lie in lanes, which are added up when a row is done. With one token, rows are streams through the matrix. With many, as many
+//! rows as stay in the L2 cache pass by a few tokens at a time, slab by slab of columns, so that the tokens stay in the L1 cache.
 #![expect(
     unsafe_code,
     reason = "rows of weights, activations and the output are read and written through pointers"
