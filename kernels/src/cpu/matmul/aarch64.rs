@@ -177,17 +177,6 @@ impl<const DOT: bool> Vector for Neon<DOT> {
     }
 
     #[inline(always)]
-    unsafe fn shift_sums(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        self.map(|lanes| unsafe {
-            if DOT {
-                vshlq_u32(lanes, vdupq_n_s32(bits as i32))
-            } else {
-                vreinterpretq_u32_u16(vshlq_u16(vreinterpretq_u16_u32(lanes), vdupq_n_s16(bits as i16)))
-            }
-        })
-    }
-    #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> uint32x4_t {
         let quants: *const u32 = quants.cast();
         // SAFETY: see above the impl.

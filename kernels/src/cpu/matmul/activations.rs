@@ -47,18 +47,18 @@ pub(super) struct Chunk {
     pub(super) sums: [f32; CHUNK / BLOCK],
     /// The same.
     pub(super) integer_sums: [i16; CHUNK / BLOCK],
-    /// Sum of every 32 quants, negated: what is added, times a number, if this number was added to their weights.
-    pub(super) starts: [i32; CHUNK / BLOCK],
-    /// The same of every 16 quants.
-    pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
-    /// Where scales are nested, the same: those of the first halves of all blocks, then of the second ones.
-    pub(super) halves: [[i16; CHUNK / BLOCK]; 2],
-    /// The same of every 32 in two parts: the first two of every four quants, and the other two.
-    pub(super) pair_starts: [[i16; 2]; CHUNK / BLOCK],
-    /// The same of every 16 quants.
-    pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],
-    /// Eight times [`starts`](Self::starts), since 8 is added to weights of four bits.
+    /// Where sums of 32 products start if 8 was added to the weights, as `Q4_0` has it: at the sum of the quants, times -8.
     pub(super) eight_starts: [i32; CHUNK / BLOCK],
+    /// The same in two parts: of the first two of every four quants, and of the other two.
+    pub(super) eight_pair_starts: [[i16; 2]; CHUNK / BLOCK],
+    /// The same if 128 was added, which makes signed bytes unsigned ones.
+    pub(super) byte_starts: [i32; CHUNK / BLOCK],
+    /// The same of sums of 16 products if 32 was added, as `Q6_K` has it.
+    pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
+    /// The same in two parts.
+    pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],
+    /// Where scales are nested, sum of every 16 quants, negated: those of the first halves of all blocks, then of the second ones.
+    pub(super) halves: [[i16; CHUNK / BLOCK]; 2],
     /// Sum of the magnitudes of the negative ones of every 32 quants.
     pub(super) negatives: [i32; CHUNK / BLOCK],
 }

@@ -210,29 +210,26 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
         }
         to.negatives[block] = negatives.into_iter().sum();
     }
-    for (half, &[a, b, c, d, e, f, g, h]) in folded.iter().enumerate() {
-        let pairs = [-(a + b + e + f), -(c + d + g + h)];
-        to.half_starts[half] = pairs[0] + pairs[1];
-        to.half_pair_starts[half] = [pairs[0] as i16, pairs[1] as i16];
+    // Sums of every 16 quants, negated, in two parts: the first two of every four, and the other two.
+    let pairs = folded.map(|[a, b, c, d, e, f, g, h]| [-(a + b + e + f), -(c + d + g + h)]);
+    for (half, &[low, high]) in pairs.iter().enumerate() {
+        to.half_starts[half] = 32 * (low + high);
+        to.half_pair_starts[half] = [(32 * low) as i16, (32 * high) as i16];
     }
     for block in 0..CHUNK / BLOCK {
-        let [first, second] = [2 * block, 2 * block + 1];
-        to.starts[block] = to.half_starts[first] + to.half_starts[second];
-        to.eight_starts[block] = 8 * to.starts[block];
-        for pair in 0..2 {
-            to.pair_starts[block][pair] =
-                to.half_pair_starts[first][pair] + to.half_pair_starts[second][pair];
-        }
-    }
-    if nested {
-        for block in 0..CHUNK / BLOCK {
+        let [first, second] = [pairs[2 * block], pairs[2 * block + 1]];
+        let [low, high] = [first[0] + second[0], first[1] + second[1]];
+        to.eight_starts[block] = 8 * (low + high);
+        to.eight_pair_starts[block] = [(8 * low) as i16, (8 * high) as i16];
+        to.byte_starts[block] = 128 * (low + high);
+        if nested {
             let multiplier = nearest(multipliers[block]);
             to.multipliers[block] = [multiplier as i16; 2];
-            for half in 0..2 {
+            for (half, pair) in [first, second].into_iter().enumerate() {
                 to.all_multipliers[half][block] = multiplier as i16;
-                to.halves[half][block] = to.half_starts[2 * block + half] as i16;
+                to.halves[half][block] = (pair[0] + pair[1]) as i16;
             }
-            let sum = -to.starts[block] * multiplier / 2;
+            let sum = -(low + high) * multiplier / 2;
             to.integer_sums[block] = sum as i16;
             to.sums[block] = sum as f32;
         }

@@ -302,9 +302,9 @@ fn quants_are_nearest_and_the_same_on_every_instruction_set() {
                         assert!((1..=Chunk::MOST).contains(&i32::from(multiplier)) && multiplier == again);
                         assert_eq!(chunk.scales[block], chunk.unit * f32::from(multiplier));
                         assert_eq!(chunk.all_multipliers.map(|all| all[block]), [multiplier; 2]);
-                        let starts = [2 * block, 2 * block + 1].map(|half| chunk.half_starts[half]);
-                        assert_eq!(chunk.halves.map(|half| i32::from(half[block])), starts);
-                        let sum = -chunk.starts[block] * i32::from(multiplier) / 2;
+                        let halves = chunk.halves.map(|half| i32::from(half[block]));
+                        assert_eq!(halves.map(|half| 32 * half), chunk.half_starts.as_chunks().0[block]);
+                        let sum = -halves.iter().sum::<i32>() * i32::from(multiplier) / 2;
                         assert_eq!(i32::from(chunk.integer_sums[block]), sum);
                         assert_eq!(chunk.sums[block], sum as f32);
                     }
@@ -318,15 +318,15 @@ fn check_sums(chunk: &Chunk) {
     let sum = |quants: &[i8]| quants.iter().map(|&quant| i32::from(quant)).sum::<i32>();
     for block in 0..8 {
         let quants = &chunk.quants[block * 32..][..32];
-        assert_eq!(chunk.starts[block], -sum(quants));
         assert_eq!(chunk.eight_starts[block], -8 * sum(quants));
-        assert_eq!(chunk.pair_starts[block].map(i32::from).iter().sum::<i32>(), -sum(quants));
+        assert_eq!(chunk.eight_pair_starts[block].map(i32::from).iter().sum::<i32>(), -8 * sum(quants));
+        assert_eq!(chunk.byte_starts[block], -128 * sum(quants));
         for half in 0..2 {
             let (quants, half) = (&quants[16 * half..16 * half + 16], 2 * block + half);
             let first: Vec<i8> = quants.chunks(4).flat_map(|four| &four[..2]).copied().collect();
-            assert_eq!(chunk.half_starts[half], -sum(quants));
-            let [low, high] = chunk.half_pair_starts[half].map(i32::from);
-            assert_eq!((low, high), (-sum(&first), sum(&first) - sum(quants)));
+            assert_eq!(chunk.half_starts[half], -32 * sum(quants));
+            let pair = chunk.half_pair_starts[half].map(i32::from);
+            assert_eq!(pair, [-32 * sum(&first), 32 * (sum(&first) - sum(quants))]);
         }
     }
 }

@@ -263,36 +263,25 @@ const fn run<V: Vector, F: Quants>(most: usize) -> usize {
 /// The instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
-    let offset = offset::<V, F>();
+    let in_pairs = V::LARGEST_PAIR < i32::MAX;
     // SAFETY: as the caller says.
     unsafe {
-        if offset == 0 {
-            return V::splat(if F::SIGNED && V::COMPLEMENTS { x.negatives[part] } else { 0 });
+        match offset::<V, F>() {
+            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[part]),
+            0 => V::splat(0),
+            8 if in_pairs => V::splat_pair(x.eight_pair_starts[part]),
+            8 => V::splat(x.eight_starts[part]),
+            32 if in_pairs => V::splat_pair(x.half_pair_starts[part]),
+            32 => V::splat(x.half_starts[part]),
+            128 => V::splat(x.byte_starts[part]),
+            offset => unreachable!("{offset} is added to no weights"),
         }
-        start::<V, F>(x, part).shift_sums(offset.ilog2())
     }
 }
 
 /// Integer sums in every block of 32 columns, each with a scale of its own.
 const fn parts<F: Quants>() -> usize {
     if F::HALVES { 2 } else { 1 }
-}
-
-/// Where partial sums of part `part` start if one was added to the weights, to be taken off again.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn start<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
-    // SAFETY: as the caller says.
-    unsafe {
-        match (V::LARGEST_PAIR == i32::MAX, F::HALVES) {
-            (true, true) => V::splat(x.half_starts[part]),
-            (true, false) => V::splat(x.starts[part]),
-            (false, true) => V::splat_pair(x.half_pair_starts[part]),
-            (false, false) => V::splat_pair(x.pair_starts[part]),
-        }
-    }
 }
 
 /// The sum of all chunks so far, with one whose scales are nested: `total` integers, and its minima taken off.

@@ -120,7 +120,9 @@ unsafe fn plain_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
         match offset::<V, F>() {
             0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[block]),
             0 => V::splat(0),
-            offset => V::splat(x.eight_starts[block]).shift(offset.ilog2() as i32 - 3),
+            8 => V::splat(x.eight_starts[block]),
+            128 => V::splat(x.byte_starts[block]),
+            offset => unreachable!("{offset} is added to no plain weights"),
         }
     }
 }

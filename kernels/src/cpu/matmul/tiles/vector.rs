@@ -86,8 +86,6 @@ pub(in super::super) trait Vector: Copy {
     /// Advice that a line of memory will be read, which need not exist; nothing where no instruction gives it.
     unsafe fn prefetch(line: *const u8);
 
-    /// These partial sums times 2 to the power of `bits`.
-    unsafe fn shift_sums(self, bits: u32) -> Self;
     /// The quants of [`Self::STEPS`] steps.
     unsafe fn broadcast(quants: *const i8) -> Self::Broadcast;
     /// `partial` and, in each lane, four products of weights with the activations of step `STEP` of `x`, which are signed. The weights

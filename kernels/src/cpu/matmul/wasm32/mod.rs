@@ -164,11 +164,6 @@ impl Vector for Simd128 {
         out
     }
     #[inline(always)]
-    unsafe fn shift_sums(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        unsafe { self.shift(bits as i32) }
-    }
-    #[inline(always)]
     unsafe fn end(sum: Self, partial: Self) -> Self {
         // SAFETY: see above the impl.
         unsafe { sum.add(partial) }

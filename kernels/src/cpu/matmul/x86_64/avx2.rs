@@ -185,14 +185,6 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn shift_sums(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe {
-            let bits = _mm_cvtsi32_si128(bits as i32);
-            if VNNI != NONE { _mm256_sll_epi32(self.0, bits) } else { _mm256_sll_epi16(self.0, bits) }
-        })
-    }
-    #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> Self {
         // SAFETY: see above the impl.
         unsafe { Self::splat(quants.cast::<i32>().read_unaligned()) }

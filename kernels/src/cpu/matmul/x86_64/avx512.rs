@@ -171,11 +171,6 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn shift_sums(self, bits: u32) -> Self {
-        // SAFETY: see above the impl.
-        Self(unsafe { _mm512_sll_epi32(self.0, _mm_cvtsi32_si128(bits as i32)) })
-    }
-    #[inline(always)]
     unsafe fn broadcast(quants: *const i8) -> Self {
         // SAFETY: see above the impl.
         unsafe { Self::splat(quants.cast::<i32>().read_unaligned()) }
