@@ -448,7 +448,6 @@ mod bodies {
     unsafe fn tile<L: Lanes, const QUERIES: usize, const VECTORS: usize>(block: &Block, first: usize) {
         let Block { key_size, value_size, .. } = *block;
         let mut weights = [[0.0f32; PAGE]; QUERIES];
-        let mut corrections = [0.0f32; QUERIES];
         // SAFETY: see the module.
         unsafe {
             let queries = block.queries.add(first * key_size);
@@ -477,10 +476,7 @@ mod bodies {
                 }
                 position += VECTORS * LANES;
             }
-            for query in 0..QUERIES {
-                let (largest, total) = (state.largest.add(query), state.total.add(query));
-                corrections[query] = weigh::<L>(block, &mut weights[query], largest, total);
-            }
+            let corrections = weigh::<L, QUERIES>(block, &mut weights, state);
             let mut at = 0;
             while at + VECTORS * LANES <= value_size {
                 add_values::<L, QUERIES, VECTORS>(block, &weights, &corrections, state.sums, at, LANES);
@@ -498,7 +494,7 @@ mod bodies {
         unsafe fn add_values<L: Lanes, const QUERIES: usize, const VECTORS: usize>(
             block: &Block,
             weights: &[[f32; PAGE]; QUERIES],
-            corrections: &[f32; QUERIES],
+            corrections: &[f32; LANES],
             sums: *mut f32,
             at: usize,
             count: usize,
@@ -535,46 +531,72 @@ mod bodies {
         }
     }
 
-    /// Turn products into weights relative to the largest score so far, of which `total` and what is returned keep account: what
-    /// was summed before is to be multiplied by the latter.
+    /// Turn products into weights relative to the largest score so far, of which `state` keeps account: what each query has summed
+    /// before is to be multiplied by its element of what is returned.
     #[inline(always)]
-    unsafe fn weigh<L: Lanes>(
+    unsafe fn weigh<L: Lanes, const QUERIES: usize>(
         block: &Block,
-        weights: &mut [f32; PAGE],
-        largest: *mut f32,
-        total: *mut f32,
-    ) -> f32 {
+        weights: &mut [[f32; PAGE]; QUERIES],
+        state: State,
+    ) -> [f32; LANES] {
         const VECTORS: usize = PAGE / LANES;
-        let mut numbers = [0.0f32; LANES];
-        for (lane, number) in numbers.iter_mut().enumerate() {
-            *number = lane as f32;
-        }
+        const { assert!(QUERIES <= LANES, "one vector has the corrections of all") };
         // SAFETY: see the module.
         unsafe {
-            let hidden = L::splat(f32::NEG_INFINITY);
-            let mut scores = [hidden; VECTORS];
-            let mut most = hidden;
-            for vector in 0..VECTORS {
-                let mut score = L::load(weights.as_ptr().add(vector * LANES)).mul(L::splat(block.scale));
-                if block.soft_cap.is_finite() {
-                    score = cap(score, block.soft_cap);
+            let mut changes = [0.0f32; LANES];
+            for query in 0..QUERIES {
+                let mut most = L::splat(f32::NEG_INFINITY);
+                for (vector, weights) in weights[query].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    let score = score::<L>(block, L::load(weights.as_ptr()), vector);
+                    score.store(weights.as_mut_ptr());
+                    most = most.max(score);
                 }
-                let position = L::load(numbers.as_ptr()).add(L::splat((vector * LANES) as f32));
+                let largest = state.largest.add(query);
+                let most = (*largest).max(most.largest());
+                changes[query] = *largest - most;
+                *largest = most;
+            }
+            let corrections = exp(L::load(changes.as_ptr())).to_array();
+            for query in 0..QUERIES {
+                let largest = L::splat(*state.largest.add(query));
+                let mut sums = [L::splat(0.0); VECTORS];
+                for (vector, weights) in weights[query].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    sums[vector] = exp(L::load(weights.as_ptr()).sub(largest));
+                    sums[vector].store(weights.as_mut_ptr());
+                }
+                let total = state.total.add(query);
+                *total = *total * corrections[query] + sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum();
+            }
+            corrections
+        }
+    }
+
+    /// The scores of vector `vector` of a block's positions from their products: none where the query does not see the position.
+    #[inline(always)]
+    unsafe fn score<L: Lanes>(block: &Block, products: L, vector: usize) -> L {
+        /// The numbers of the positions.
+        const NUMBERS: [f32; PAGE] = {
+            let mut numbers = [0.0; PAGE];
+            let mut position = 0;
+            while position < PAGE {
+                numbers[position] = position as f32;
+                position += 1;
+            }
+            numbers
+        };
+        // SAFETY: see the module.
+        unsafe {
+            let mut score = products.mul(L::splat(block.scale));
+            if block.soft_cap.is_finite() {
+                score = cap(score, block.soft_cap);
+            }
+            if block.visible != (0, PAGE) {
+                let hidden = L::splat(f32::NEG_INFINITY);
+                let position = L::load(NUMBERS[vector * LANES..].as_ptr());
                 score = position.select_below(L::splat(block.visible.0 as f32), hidden, score);
-                scores[vector] = position.select_below(L::splat(block.visible.1 as f32), score, hidden);
-                most = most.max(scores[vector]);
+                score = position.select_below(L::splat(block.visible.1 as f32), score, hidden);
             }
-            let before = *largest;
-            let most = before.max(most.largest());
-            let mut sums = [L::splat(0.0); VECTORS];
-            for vector in 0..VECTORS {
-                sums[vector] = exp(scores[vector].sub(L::splat(most)));
-                sums[vector].store(weights.as_mut_ptr().add(vector * LANES));
-            }
-            let correction = exp(L::splat(before - most)).to_array()[0];
-            *largest = most;
-            *total = *total * correction + sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum();
-            correction
+            score
         }
     }
 
