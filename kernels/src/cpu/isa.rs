@@ -1,6 +1,6 @@
 //! Which instruction set the CPU kernels use: found out once, at run time, and logged.
 //!
-//! `WASM_CHORD_ISA` forces a lower one than the machine has: `portable`, on x86-64 also `avx2`, `avxvnni`, `avx512`, on aarch64 `neon`,
+//! `WASM_CHORD_ISA` forces a lower one than the machine has: `portable`, on x86-64 also `avx2`, `avxvnni`, `avx512`, `amx`, on aarch64 `neon`,
 //! `dotprod`, on WebAssembly `simd128`. A name that is unknown, or above what the machine has, is warned about and otherwise ignored.
 
 use std::fmt;
@@ -17,6 +17,8 @@ pub(crate) enum Isa {
     AvxVnni,
     /// x86-64 with AVX2, FMA, F16C and AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
+    /// The same with AMX for bytes, where Linux lets the process use it.
+    Amx,
     /// aarch64, all of which has NEON.
     Neon,
     /// The same with the dot products of bytes.
@@ -27,8 +29,16 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// All tiers, lowest first.
-    pub(crate) const ALL: [Isa; 7] =
-        [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Neon, Self::DotProd, Self::Simd128];
+    pub(crate) const ALL: [Isa; 8] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Amx,
+        Self::Neon,
+        Self::DotProd,
+        Self::Simd128,
+    ];
 
     /// Whether this machine has it.
     pub(crate) fn is_available(self) -> bool {
@@ -51,6 +61,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => Self::Avx512.is_available() && amx::is_available(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
@@ -58,6 +70,8 @@ impl Isa {
             Self::Simd128 => cfg!(all(target_arch = "wasm32", target_feature = "simd128")),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::AvxVnni | Self::Avx512 => false,
+            #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+            Self::Amx => false,
             #[cfg(not(target_arch = "aarch64"))]
             Self::Neon | Self::DotProd => false,
         }
@@ -71,6 +85,7 @@ impl fmt::Display for Isa {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
             Self::Neon => "neon",
             Self::DotProd => "dotprod",
             Self::Simd128 => "simd128",
@@ -97,6 +112,28 @@ fn choose(wanted: Option<&str>) -> Isa {
         tracing::warn!(wanted, using = %best, "WASM_CHORD_ISA names no instruction set of this machine");
         best
     })
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx {
+    #![expect(unsafe_code, reason = "the system is asked for the tile registers")]
+
+    use std::arch::x86_64::__cpuid_count;
+
+    /// Whether the machine has tiles of bytes, and Linux gives them to this process. Their 8 KiB are part of what it saves of a thread,
+    /// so a process must ask for them once.
+    pub(super) fn is_available() -> bool {
+        /// Bits of `edx` of leaf 7: tiles, and products of bytes.
+        const TILES: u32 = 1 << 24 | 1 << 25;
+        const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+        /// The number of that part of a thread's state.
+        const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+        if __cpuid_count(7, 0).edx & TILES != TILES {
+            return false;
+        }
+        // SAFETY: the call takes numbers only, and changes nothing but what the process may use.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ macro_rules! instantiate {
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 | Isa::AvxVnni => Self { $($name: avx2::$name),* },
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512 => Self { $($name: avx512::$name),* },
+                    Isa::Avx512 | Isa::Amx => Self { $($name: avx512::$name),* },
                     #[cfg(target_arch = "aarch64")]
                     Isa::Neon | Isa::DotProd => Self { $($name: neon::$name),* },
                     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

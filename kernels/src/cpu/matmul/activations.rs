@@ -29,6 +29,9 @@ pub(super) const SLAB: usize = 1024;
 
 const _: () = assert!(SLAB.is_multiple_of(CHUNK) && SLAB.is_multiple_of(LANES), "neither lies in two slabs");
 
+/// Rows behind those of a matmul that kernels may read, for nothing.
+pub(super) const READ_BEHIND: usize = 15;
+
 /// The quants of 256 columns of one row: `x ~ scale * quant`. Columns beyond the row are zero.
 #[repr(C, align(64))]
 pub(super) struct Chunk {
@@ -76,8 +79,11 @@ impl Activations {
     /// [`Error::OutOfMemory`] if there is no room for them.
     pub(crate) fn new(columns: usize, preparations: &[Preparation]) -> Result<Self, Error> {
         let room = |preparation, size: usize| {
-            let rows = if preparations.contains(&preparation) { Step::LIMIT } else { 0 };
-            size.checked_mul(rows).ok_or(Error::OutOfMemory(usize::MAX))
+            if !preparations.contains(&preparation) {
+                return Ok(0);
+            }
+            let rows = size.checked_mul(Step::LIMIT).and_then(|rows| rows.checked_add(READ_BEHIND));
+            rows.ok_or(Error::OutOfMemory(usize::MAX))
         };
         Ok(Self {
             columns,

@@ -229,22 +229,29 @@ fn outputs_do_not_depend_on_tokens_rows_or_neighbours() {
 }
 
 #[test]
-fn sums_in_16_bits_are_those_in_32() {
-    let tiers = [(Isa::Avx2, Isa::AvxVnni), (Isa::Neon, Isa::DotProd)];
-    let Some((narrow, wide)) = tiers.into_iter().find(|(_, wide)| wide.is_available()) else { return };
-    for format in [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q5_K, Format::Q6_K] {
-        for byte in [None, Some(0x80), Some(0xff)] {
-            let mut case = Case::random(format, 19, 512, 5);
-            if let Some(byte) = byte {
-                case.weight.fill(byte);
-                set_scales(format, &mut case.weight, || 1.0);
-                case.x[0].fill(1.0);
-                case.x[1].fill(-1.0);
-            }
-            for tokens in [1, 2, 5] {
-                let run = |isa| case.run(isa, 0..19, &case.x[..tokens]);
-                for (narrow, wide) in run(narrow).iter().zip(run(wide)) {
-                    assert_eq!(narrow[..19], wide[..19], "{format} {byte:?} {tokens}");
+fn sums_of_integers_are_the_same_on_the_next_tier() {
+    let tiers = [(Isa::Avx2, Isa::AvxVnni), (Isa::Avx512, Isa::Amx), (Isa::Neon, Isa::DotProd)];
+    for (tier, next) in tiers.into_iter().filter(|(_, next)| next.is_available()) {
+        for format in [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q5_K, Format::Q6_K] {
+            for &columns in lengths(format) {
+                for byte in [None, Some(0x80), Some(0xff)] {
+                    let mut case = Case::random(format, 19, columns, 18);
+                    if let Some(byte) = byte {
+                        case.weight.fill(byte);
+                        set_scales(format, &mut case.weight, || 1.0);
+                        case.x[0].fill(1.0);
+                        case.x[1].fill(-1.0);
+                    }
+                    for tokens in [1, 2, 5, 18] {
+                        let run = |isa| case.run(isa, 0..19, &case.x[..tokens]);
+                        for (ours, theirs) in run(tier).iter().zip(run(next)) {
+                            assert_eq!(
+                                ours[..19],
+                                theirs[..19],
+                                "{next} {format} {columns} {byte:?} {tokens}"
+                            );
+                        }
+                    }
                 }
             }
         }

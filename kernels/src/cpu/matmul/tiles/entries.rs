@@ -164,7 +164,9 @@ macro_rules! entries {
         /// # Safety
         /// As [`Kernels::multiply`](crate::cpu::matmul::Kernels::multiply), with the sizes checked, on a machine with these features.
         #[target_feature(enable = $features)]
-        unsafe fn multiply_quants<F: $crate::cpu::matmul::tiles::unpack::Quants>(
+        pub(in $crate::cpu::matmul) unsafe fn multiply_quants<
+            F: $crate::cpu::matmul::tiles::unpack::Quants,
+        >(
             product: &$crate::cpu::matmul::Product<'_>,
         ) {
             // SAFETY: the same contract.

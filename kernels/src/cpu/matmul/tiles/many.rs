@@ -11,25 +11,72 @@ use super::entries::Compiled;
 use super::rows::Rows;
 use super::unpack::{Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{NEAR, Scales, Sums, TILES, add_block, add_total, store, take_off_minima};
+use super::{Scales, Sums, TILES, add_block, add_total, store, take_off_minima};
 use crate::step::Step;
 
 /// 256 columns of as many rows as there are lanes, unpacked.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Tile<V: Vector> {
     /// (columns / 4, rows, 4)
-    quants: [V; CHUNK / 4],
-    scales: Scales<V>,
+    pub(in super::super) quants: [V; CHUNK / 4],
+    pub(in super::super) scales: Scales<V>,
+}
+
+/// How unpacked tiles are multiplied with tokens.
+pub(in super::super) trait Multiplier<V: Vector> {
+    /// Bytes of activations that are used for row after row: what may stay in the L2 cache meanwhile.
+    const NEAR: usize;
+
+    /// Tokens that are multiplied at once.
+    fn tokens<F: Quants>() -> usize;
+
+    /// Add the products of the tiles' `blocks` with chunk `x[t]` to `sums[t]`, for all `sums`. The quants may be changed on the way.
+    ///
+    /// # Safety
+    /// There are as many chunks from `x` on, nobody writes them meanwhile, and the machine has the multiplier's instructions.
+    unsafe fn accumulate<F: Quants>(
+        tiles: &mut [Tile<V>; TILES],
+        blocks: usize,
+        x: *const Chunk,
+        sums: &mut [Sums<V>],
+    );
+}
+
+/// By instructions of the vector, with the sums of a few tokens in registers.
+pub(super) struct Registers;
+
+impl<V: Compiled> Multiplier<V> for Registers {
+    const NEAR: usize = 768 << 10;
+
+    #[inline(always)]
+    fn tokens<F: Quants>() -> usize {
+        if F::HALVES { V::TOKENS_OF_HALVES } else { V::TOKENS }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate<F: Quants>(
+        tiles: &mut [Tile<V>; TILES],
+        blocks: usize,
+        x: *const Chunk,
+        sums: &mut [Sums<V>],
+    ) {
+        let group = <Self as Multiplier<V>>::tokens::<F>();
+        for (index, sums) in sums.chunks_mut(group).enumerate() {
+            // SAFETY: from here on there are as many chunks as `sums`; the rest is the same contract.
+            unsafe { accumulate_group::<V, F>(tiles, blocks, x.wrapping_add(index * group), sums) };
+        }
+    }
 }
 
 /// # Safety
-/// As [`multiply_quants`](super::multiply_quants).
+/// As [`multiply_quants`](super::multiply_quants), on a machine with the instructions of `M`.
 #[inline(always)]
-pub(super) unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>) {
-    let group = if F::HALVES { V::TOKENS_OF_HALVES } else { V::TOKENS };
+pub(in super::super) unsafe fn multiply_many<V: Compiled, F: Quants, M: Multiplier<V>>(
+    product: &Product<'_>,
+) {
     let chunks = product.columns.div_ceil(CHUNK);
     // As many tokens as stay in the L2 cache while all rows pass by.
-    let most = (NEAR / (chunks * size_of::<Chunk>())).max(1).next_multiple_of(V::TOKENS);
+    let most = (M::NEAR / (chunks * size_of::<Chunk>())).max(1).next_multiple_of(M::tokens::<F>());
     // SAFETY: of all below, the instructions are enabled.
     unsafe {
         let mut tiles = [Tile { quants: [V::splat(0); _], scales: Scales::zero() }; TILES];
@@ -49,11 +96,8 @@ pub(super) unsafe fn multiply_many<V: Compiled, F: Quants>(product: &Product<'_>
                         // SAFETY: the rows have a chunk of so many blocks there.
                         V::unpack::<F>(&rows[tile], index * F::BYTES, blocks, &mut tiles[tile]);
                     }
-                    let x = product.chunks(index).wrapping_add(token);
-                    for (part, sums) in sums.chunks_mut(group).enumerate() {
-                        // SAFETY: from here on there are as many chunks as `sums`, and nobody writes them meanwhile.
-                        accumulate_group::<V, F>(&tiles, blocks, x.wrapping_add(part * group), sums);
-                    }
+                    // SAFETY: from this token on there are as many chunks as `sums`, and nobody writes them meanwhile.
+                    M::accumulate::<F>(&mut tiles, blocks, product.chunks(index).wrapping_add(token), sums);
                 }
                 for (index, sums) in sums.iter().enumerate() {
                     // SAFETY: the caller may write the elements of `product.rows`.

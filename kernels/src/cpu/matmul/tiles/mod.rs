@@ -31,9 +31,6 @@ use vector::{Floats, Vector};
 /// Tiles that share a load of activations.
 pub(super) const TILES: usize = 2;
 
-/// Bytes of activations that are used for row after row: what may stay in the L2 cache meanwhile.
-const NEAR: usize = 768 << 10;
-
 /// Most lanes of a vector.
 const MOST_LANES: usize = 16;
 
@@ -44,7 +41,7 @@ pub(super) type Sums<V> = [<V as Vector>::Floats; TILES];
 #[derive(Clone, Copy)]
 pub(super) struct Scales<V: Vector> {
     /// (columns / 32, rows), where they are not nested.
-    blocks: [V::Floats; CHUNK / BLOCK],
+    pub(super) blocks: [V::Floats; CHUNK / BLOCK],
     /// (columns / 16 or 32, rows), where they are nested: integers as [`Vector::add_scaled`] wants them.
     parts: [V; CHUNK / BLOCK * 2],
     /// (columns / 32, rows)
@@ -77,7 +74,7 @@ pub(super) unsafe fn multiply_quants<V: Compiled, F: Quants>(product: &Product<'
         if product.tokens == 1 {
             one::multiply_one::<V::One, F>(product)
         } else {
-            many::multiply_many::<V, F>(product)
+            many::multiply_many::<V, F, many::Registers>(product)
         }
     }
 }
@@ -136,7 +133,7 @@ unsafe fn take_off_minima<V: Vector>(
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn add_block<V: Vector>(
+pub(super) unsafe fn add_block<V: Vector>(
     integers: V,
     scale: V::Floats,
     x: &Chunk,

@@ -45,7 +45,7 @@ pub(in super::super) trait Quants {
 }
 
 /// What is to be taken off the unpacked quants.
-pub(super) const fn offset<V: Vector, F: Quants>() -> i32 {
+pub(in super::super) const fn offset<V: Vector, F: Quants>() -> i32 {
     if V::WHOLE_BYTES && F::SIGNED { 128 } else { F::OFFSET }
 }
 

@@ -14,11 +14,11 @@ entries!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
-struct Avx512(__m512i);
+pub(super) struct Avx512(pub(super) __m512i);
 
 /// Sixteen f32.
 #[derive(Clone, Copy)]
-struct Sixteen(__m512);
+pub(super) struct Sixteen(__m512);
 
 // SAFETY of all below: the instructions are enabled where these are inlined, and rows have the bytes that are loaded, as the trait asks.
 impl Vector for Avx512 {

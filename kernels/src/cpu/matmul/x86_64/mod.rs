@@ -1,5 +1,6 @@
 //! Which x86-64 kernels take the place of the portable ones.
 
+mod amx;
 mod avx2;
 mod avx512;
 
@@ -11,6 +12,7 @@ pub(super) fn plug(kernels: &mut Kernels) {
         Isa::Avx2 => avx2::plug(kernels),
         Isa::AvxVnni => avx2::vnni::plug(kernels),
         Isa::Avx512 => avx512::plug(kernels),
+        Isa::Amx => amx::plug(kernels),
         _ => {}
     }
 }
