@@ -54,9 +54,9 @@ pub(super) struct Chunk {
     pub(super) eight_starts: [i32; CHUNK / BLOCK],
     /// The same in two parts: of the first two of every four quants, and of the other two.
     pub(super) eight_pair_starts: [[i16; 2]; CHUNK / BLOCK],
-    /// The same if 128 was added, which makes signed bytes unsigned ones.
+    /// As [`eight_starts`](Self::eight_starts), if 128 was added, which makes signed bytes unsigned ones.
     pub(super) byte_starts: [i32; CHUNK / BLOCK],
-    /// The same of sums of 16 products if 32 was added, as `Q6_K` has it.
+    /// The same of sums of 16 products, if 32 was added, as `Q6_K` has it.
     pub(super) half_starts: [i32; CHUNK / BLOCK * 2],
     /// The same in two parts.
     pub(super) half_pair_starts: [[i16; 2]; CHUNK / BLOCK * 2],
