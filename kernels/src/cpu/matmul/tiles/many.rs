@@ -11,7 +11,7 @@ use super::entries::Compiled;
 use super::rows::Rows;
 use super::unpack::{Quants, offset};
 use super::vector::{Floats, Vector};
-use super::{Scales, Sums, TILES, add_block, add_total, store, take_off_minima};
+use super::{Scales, Sums, TILES, add_block, add_total, block_start, store, take_off_minima};
 use crate::step::Step;
 
 /// 256 columns of as many rows as there are lanes, unpacked.
@@ -311,14 +311,10 @@ unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
     // SAFETY: as the caller says.
     unsafe {
         match offset::<V, F>() {
-            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[part]),
-            0 => V::splat(0),
             8 if in_pairs => V::splat_pair(x.eight_pair_starts[part]),
-            8 => V::splat(x.eight_starts[part]),
             32 if in_pairs => V::splat_pair(x.half_pair_starts[part]),
             32 => V::splat(x.half_starts[part]),
-            128 => V::splat(x.byte_starts[part]),
-            offset => unreachable!("{offset} is added to no weights"),
+            _ => block_start::<V, F>(x, part),
         }
     }
 }

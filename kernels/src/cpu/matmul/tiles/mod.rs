@@ -128,6 +128,24 @@ unsafe fn take_off_minima<V: Vector>(
     unsafe { minima.mul_sub_from(scale.mul(V::Floats::splat(2.0 * x.unit)), sum) }
 }
 
+/// What the integer sum of a block of 32 columns lacks: what was added to the weights, or to complements.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn block_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        match unpack::offset::<V, F>() {
+            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[block]),
+            0 => V::splat(0),
+            8 => V::splat(x.eight_starts[block]),
+            128 => V::splat(x.byte_starts[block]),
+            offset => unreachable!("{offset} is added to no weights with a scale for 32 columns"),
+        }
+    }
+}
+
 /// The sum of all blocks so far, with one of these integers and of this scale.
 ///
 /// # Safety

@@ -9,9 +9,9 @@ use super::super::{BLOCK, CHUNK, Product};
 use super::columns::{Columns, Line, ROWS};
 use super::entries::CompiledOne;
 use super::rows::{Rows, distance, prefetch_next};
-use super::unpack::{PackedScales, Quants, offset};
-use super::vector::{Floats, Vector};
-use super::{add_block, add_total, store, take_off_minima};
+use super::unpack::{PackedScales, Quants};
+use super::vector::Floats;
+use super::{add_block, add_total, block_start, store, take_off_minima};
 
 /// The factors of a chunk: (columns / 32, rows / 4, 4).
 type Factors = [[MaybeUninit<[i32; 4]>; 2]; CHUNK / BLOCK];
@@ -102,29 +102,11 @@ pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
         // SAFETY: as the caller says.
         unsafe {
             let integers = F::dot::<V>(&rows, 0, &x.quants.as_chunks().0[block]);
-            let integers = integers.add(plain_start::<V, F>(x, block));
+            let integers = integers.add(block_start::<V, F>(x, block));
             sum = add_block(integers, V::load_halves(&rows, 0), x, block, sum);
         }
     }
     sum
-}
-
-/// What the integer sum of a block lacks: what was added to the weights, or to complements.
-///
-/// # Safety
-/// The instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn plain_start<V: Vector, F: Quants>(x: &Chunk, block: usize) -> V {
-    // SAFETY: as the caller says.
-    unsafe {
-        match offset::<V, F>() {
-            0 if F::SIGNED && V::COMPLEMENTS => V::splat(x.negatives[block]),
-            0 => V::splat(0),
-            8 => V::splat(x.eight_starts[block]),
-            128 => V::splat(x.byte_starts[block]),
-            offset => unreachable!("{offset} is added to no plain weights"),
-        }
-    }
 }
 
 /// `sum` and the products of a chunk whose scales are nested.
