@@ -52,6 +52,7 @@ struct Eight([float32x4_t; 2]);
 impl<const DOT: bool> Vector for Neon<DOT> {
     type Floats = Eight;
     type Loaded = [[Self; 4]; 1];
+    type Minima = [Self; CHUNK / BLOCK];
     type Broadcast = uint32x4_t;
 
     const LANES: usize = 8;
@@ -115,14 +116,30 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         })
     }
     #[inline(always)]
-    unsafe fn unsigned_byte(self, index: usize) -> Eight {
+    unsafe fn minima(bytes: [Self; 2]) -> [Self; CHUNK / BLOCK] {
         // SAFETY: see above the impl.
-        Eight(self.0.map(|lanes| unsafe {
-            let low = vshlq_u32(lanes, vdupq_n_s32(-8 * index as i32));
-            vcvtq_f32_u32(vandq_u32(low, vdupq_n_u32(0xff)))
-        }))
+        array::from_fn(|block| unsafe { bytes[block / 4].scale_byte(block % 4, false) })
     }
-
+    #[inline(always)]
+    unsafe fn dot_minima(minima: &[Self; CHUNK / BLOCK], x: &Chunk) -> Self {
+        // SAFETY: see above the impl.
+        unsafe {
+            let mut sum = Self::splat(0);
+            let x = vld1q_s16(x.sums.as_ptr());
+            let x = [vmovl_s16(vget_low_s16(x)), vmovl_high_s16(x)].map(|x| vreinterpretq_u32_s32(x));
+            macro_rules! add {
+                ($($block:literal),*) => {
+                    $(for half in 0..2 {
+                        let minima = minima[$block].0[half];
+                        sum.0[half] = vmlaq_laneq_u32::<{ $block % 4 }>(sum.0[half], minima, x[$block / 4]);
+                    })*
+                };
+            }
+            // Written out, so that lanes are constants.
+            add!(0, 1, 2, 3, 4, 5, 6, 7);
+            sum
+        }
+    }
     #[inline(always)]
     unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
         // SAFETY: see above the impl.
@@ -202,7 +219,7 @@ impl<const DOT: bool> Vector for Neon<DOT> {
         out
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
+    unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self {
         // SAFETY: see above the impl.
         unsafe { sum.add(partial.whole()) }
     }
@@ -268,18 +285,6 @@ impl<const DOT: bool> Columns for Neon<DOT> {
         array::from_fn(|block| unsafe {
             factor(scales.scale_byte(block, false), x.multipliers[4 * four + block])
         })
-    }
-    #[inline(always)]
-    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
-        // SAFETY: see above the impl.
-        unsafe {
-            let mut sums = Self::splat(0);
-            for block in 0..CHUNK / BLOCK {
-                let minimum = minima[block / 4].scale_byte(block % 4, false);
-                sums = sums.add(minimum.map(|lanes| vmulq_n_u32(lanes, i32::from(x[block]) as u32)));
-            }
-            sums
-        }
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {

@@ -46,10 +46,9 @@ pub(super) struct Chunk {
     /// The same, all of them twice.
     pub(super) all_multipliers: [[i16; CHUNK / BLOCK]; 2],
     /// Where scales are nested, half the sum of every 32 quants times their multiplier, rounded towards zero: what minima of weights
-    /// multiply with, in integers that 16 bits hold. Their sum is exact in f32, too: `8 * 63 * 16 * 32 * 127 / 2 < 2^24`.
-    pub(super) sums: [f32; CHUNK / BLOCK],
-    /// The same.
-    pub(super) integer_sums: [i16; CHUNK / BLOCK],
+    /// multiply with, in integers that 16 bits hold. Sums of products with them are exact in f32, too:
+    /// `8 * 63 * 16 * 32 * 127 / 2 < 2^24`.
+    pub(super) sums: [i16; CHUNK / BLOCK],
     /// Where sums of 32 products start if 8 was added to the weights, as `Q4_0` has it: at the sum of the quants, times -8.
     pub(super) eight_starts: [i32; CHUNK / BLOCK],
     /// The same in two parts: of the first two of every four quants, and of the other two.

@@ -65,7 +65,7 @@ pub(super) unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
                     };
                     *sum += product * x.scales[block];
                     if F::MINIMA {
-                        *sum -= weight.minima[block] * x.sums[block] * (2.0 * x.unit);
+                        *sum -= weight.minima[block] * f32::from(x.sums[block]) * (2.0 * x.unit);
                     }
                 }
             }
@@ -230,8 +230,7 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
                 to.halves[half][block] = (pair[0] + pair[1]) as i16;
             }
             let sum = -(low + high) * multiplier / 2;
-            to.integer_sums[block] = sum as i16;
-            to.sums[block] = sum as f32;
+            to.sums[block] = sum as i16;
         }
     }
 }

@@ -21,12 +21,6 @@ pub(in super::super) trait Columns: Vector {
     /// sums of eight and what they are made of.
     const FOUR_BY_FOUR: bool;
 
-    /// The same address, of which compilers may not know what it was made of: they would compute those near it from that, each anew.
-    #[inline(always)]
-    fn opaque(address: *const u8) -> *const u8 {
-        address
-    }
-
     /// The products of 32 columns of every row with signed activations: of the lower four bits of 16 bytes at `offset`, then of the upper
     /// ones.
     ///
@@ -41,8 +35,6 @@ pub(in super::super) trait Columns: Vector {
     /// The four bytes of every lane, scales of blocks `4 * four` to `4 * four + 3`, times the multipliers that these have in `x`, as
     /// [`Line::add_scaled`] wants them.
     unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4];
-    /// In each lane, the products of its eight unsigned bytes with `x`.
-    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self;
     /// The sums of lanes.
     unsafe fn add(self, other: Self) -> Self;
 }

@@ -50,7 +50,11 @@ impl<V: Compiled> Multiplier<V> for Registers {
 
     #[inline(always)]
     fn tokens<F: Quants>() -> usize {
-        if F::HALVES { V::TOKENS_OF_HALVES } else { V::TOKENS }
+        match by_tile::<V, F>() {
+            Some(tokens) => tokens,
+            None if F::HALVES => V::TOKENS_OF_HALVES,
+            None => V::TOKENS,
+        }
     }
 
     #[inline(always)]
@@ -207,6 +211,12 @@ unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
     let steps = BLOCK / 4 / parts::<F>();
     // SAFETY: as the caller says.
     unsafe {
+        if by_tile::<V, F>().is_some() {
+            const { assert!(TILES == 2) }
+            // Written out, so that sums stay in registers.
+            add_part_of_tile::<V, F, T>(tiles, 0, part, x, integers);
+            return add_part_of_tile::<V, F, T>(tiles, 1, part, x, integers);
+        }
         for first in (0..steps).step_by(run::<V, F>(steps)) {
             let mut partial = [[V::splat(0); TILES]; T];
             if first == 0 {
@@ -216,7 +226,7 @@ unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
             }
             let first = part * steps + first;
             let run = run::<V, F>(steps);
-            if run < 8 || V::LARGEST_PAIR == i32::MAX {
+            if run < 8 || !in_pairs::<V, F>() {
                 for step in (0..run).step_by(V::STEPS) {
                     multiply_steps::<V, F, T>(&mut partial, tiles, first + step, x);
                 }
@@ -233,14 +243,65 @@ unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
             for token in 0..T {
                 for tile in 0..TILES {
                     let (sum, partial) = (&mut integers[token][tile], partial[token][tile]);
-                    *sum = if F::NESTED {
-                        let multiplier = x[token].multipliers[part / parts::<F>()];
-                        V::add_scaled(*sum, partial, tiles[tile].scales.parts[part], multiplier)
-                    } else {
-                        V::end(*sum, partial)
-                    };
+                    *sum = add_partial::<V, F>(*sum, partial, &tiles[tile], x[token], part);
                 }
             }
+        }
+    }
+}
+
+/// [`add_part`] of one tile.
+///
+/// # Safety
+/// As [`add_part`].
+#[inline(always)]
+unsafe fn add_part_of_tile<V: Vector, F: Quants, const T: usize>(
+    tiles: &[Tile<V>; TILES],
+    tile: usize,
+    part: usize,
+    x: [&Chunk; T],
+    integers: &mut [[V; TILES]; T],
+) {
+    let steps = BLOCK / 4 / parts::<F>();
+    // SAFETY: as the caller says.
+    unsafe {
+        let weights = V::opaque(tiles[tile].quants.as_ptr().add(part * steps));
+        for first in (0..steps).step_by(run::<V, F>(steps)) {
+            let mut sums = [V::splat(0); T];
+            if first == 0 {
+                for token in 0..T {
+                    sums[token] = begin::<V, F>(x[token], part);
+                }
+            }
+            for step in (first..first + run::<V, F>(steps)).step_by(4) {
+                let mut quants = [x[0].quants.as_ptr().add(4 * (part * steps + step)); T];
+                for token in 1..T {
+                    quants[token] = x[token].quants.as_ptr().add(4 * (part * steps + step));
+                }
+                V::multiply_four(&mut sums, weights.add(step), quants);
+            }
+            for token in 0..T {
+                let sum = &mut integers[token][tile];
+                *sum = add_partial::<V, F>(*sum, sums[token], &tiles[tile], x[token], part);
+            }
+        }
+    }
+}
+
+/// `sum` and partial sums of part `part`, with its scale where scales are nested.
+///
+/// # Safety
+/// The instructions of `V` are enabled.
+#[inline(always)]
+unsafe fn add_partial<V: Vector, F: Quants>(sum: V, partial: V, tile: &Tile<V>, x: &Chunk, part: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        if F::NESTED {
+            V::add_scaled(sum, partial, tile.scales.parts[part], x.multipliers[part / parts::<F>()])
+        } else if F::SIGNED {
+            V::end::<true>(sum, partial)
+        } else {
+            V::end::<false>(sum, partial)
         }
     }
 }
@@ -297,8 +358,21 @@ unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>
 /// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts. What sums come to in the
 /// end fits, with what was added to quants taken off; on the way there they may wrap around.
 const fn run<V: Vector, F: Quants>(most: usize) -> usize {
+    if !in_pairs::<V, F>() {
+        return most;
+    }
     let run = 1 << (V::LARGEST_PAIR / (2 * 127 * F::LARGEST)).ilog2();
     if run < most { run } else { most }
+}
+
+/// Whether each lane of partial sums is two sums in 16 bits.
+const fn in_pairs<V: Vector, F: Quants>() -> bool {
+    V::LARGEST_PAIR < i32::MAX && !(F::SIGNED && V::COMPLEMENTS)
+}
+
+/// How many tokens at once, if tiles are multiplied one after the other.
+const fn by_tile<V: Vector, F: Quants>() -> Option<usize> {
+    if in_pairs::<V, F>() { V::BY_TILE } else { None }
 }
 
 /// Where partial sums of part `part` start: at what was added to the weights, taken off again, or at what complements lack.
@@ -307,7 +381,7 @@ const fn run<V: Vector, F: Quants>(most: usize) -> usize {
 /// The instructions of `V` are enabled.
 #[inline(always)]
 unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
-    let in_pairs = V::LARGEST_PAIR < i32::MAX;
+    let in_pairs = in_pairs::<V, F>();
     // SAFETY: as the caller says.
     unsafe {
         match offset::<V, F>() {
@@ -341,11 +415,7 @@ unsafe fn add_nested<V: Vector, F: Quants>(
         if !F::MINIMA {
             return sum;
         }
-        let mut minima = V::Floats::splat(0.0);
-        for block in 0..CHUNK / BLOCK {
-            minima = scales.minima[block].mul_add(V::Floats::splat(x.sums[block]), minima);
-        }
-        take_off_minima::<V>(minima, scales.whole_minimum, x, sum)
+        take_off_minima::<V>(V::dot_minima(&scales.minima, x), scales.whole_minimum, x, sum)
     }
 }
 

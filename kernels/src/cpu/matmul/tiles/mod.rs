@@ -44,8 +44,8 @@ pub(super) struct Scales<V: Vector> {
     pub(super) blocks: [V::Floats; CHUNK / BLOCK],
     /// (columns / 16 or 32, rows), where they are nested: integers as [`Vector::add_scaled`] wants them.
     parts: [V; CHUNK / BLOCK * 2],
-    /// (columns / 32, rows)
-    minima: [V::Floats; CHUNK / BLOCK],
+    /// Where there are some.
+    minima: V::Minima,
     /// (rows)
     whole: V::Floats,
     /// (rows)
@@ -58,8 +58,11 @@ impl<V: Vector> Scales<V> {
     #[inline(always)]
     unsafe fn zero() -> Self {
         // SAFETY: as the caller says.
-        let (zero, integer) = unsafe { (V::Floats::splat(0.0), V::splat(0)) };
-        Self { blocks: [zero; _], parts: [integer; _], minima: [zero; _], whole: zero, whole_minimum: zero }
+        unsafe {
+            let (zero, integer) = (V::Floats::splat(0.0), V::splat(0));
+            let minima = V::minima([integer; 2]);
+            Self { blocks: [zero; _], parts: [integer; _], minima, whole: zero, whole_minimum: zero }
+        }
     }
 }
 
@@ -118,14 +121,9 @@ unsafe fn add_total<V: Vector>(total: V, scale: V::Floats, x: &Chunk, sum: V::Fl
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn take_off_minima<V: Vector>(
-    minima: V::Floats,
-    scale: V::Floats,
-    x: &Chunk,
-    sum: V::Floats,
-) -> V::Floats {
+unsafe fn take_off_minima<V: Vector>(minima: V, scale: V::Floats, x: &Chunk, sum: V::Floats) -> V::Floats {
     // SAFETY: as the caller says.
-    unsafe { minima.mul_sub_from(scale.mul(V::Floats::splat(2.0 * x.unit)), sum) }
+    unsafe { minima.to_floats().mul_sub_from(scale.mul(V::Floats::splat(2.0 * x.unit)), sum) }
 }
 
 /// What the integer sum of a block of 32 columns lacks: what was added to the weights, or to complements.

@@ -124,7 +124,7 @@ pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
     unsafe {
         rows.prefetch_lanes::<V>(offset, F::BYTES);
         let packed = PackedScales::<V>::load(rows, offset);
-        let minima = V::dot_minima(packed.minima, &x.integer_sums).to_floats();
+        let minima = V::dot_minima(&V::minima(packed.minima), x);
         let mut factors: Factors = [[MaybeUninit::uninit(); 2]; CHUNK / BLOCK];
         for four in 0..2 {
             let vectors = V::factors(packed.scales[four], x, four);

@@ -126,11 +126,12 @@ impl<V: Vector> PackedScales<V> {
     #[inline(always)]
     unsafe fn unpack(&self, to: &mut Scales<V>) {
         (to.whole, to.whole_minimum) = (self.whole, self.whole_minimum);
+        // SAFETY: as the caller says.
+        to.minima = unsafe { V::minima(self.minima) };
         for block in 0..CHUNK / BLOCK {
             // SAFETY: as the caller says.
             unsafe {
                 to.parts[block] = self.scale(block);
-                to.minima[block] = self.minima[block / 4].unsigned_byte(block % 4);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the tiles need of an instruction set.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
+use super::super::activations::Chunk;
 use super::rows::Rows;
 
 /// A vector of 32-bit lanes, each with an integer or four bytes. It may be more than one register.
@@ -12,6 +13,8 @@ pub(in super::super) trait Vector: Copy {
     type Floats: Floats;
     /// What [`Self::load`] returns: one or two parts.
     type Loaded: AsRef<[[Self; 4]]>;
+    /// The minima of a chunk of as many rows as there are lanes.
+    type Minima: Copy;
     /// Quants of the activations that [`Self::multiply`] takes for all lanes.
     type Broadcast: Copy;
 
@@ -39,10 +42,13 @@ pub(in super::super) trait Vector: Copy {
     /// and also takes signed bytes.
     const WHOLE_BYTES: bool;
     /// Whether [`Self::multiply`] takes the complement of a signed weight, which is one less than its negative, where an activation is
-    /// negative.
+    /// negative; sums of such products have 32 bits.
     const COMPLEMENTS: bool = false;
     /// The largest sum of two products that partial sums hold: below `i32::MAX`, each lane of them is two sums in 16 bits.
     const LARGEST_PAIR: i32;
+
+    /// Where partial sums are pairs, how many tokens at once if tiles are multiplied one after the other, by [`Self::multiply_four`].
+    const BY_TILE: Option<usize> = None;
 
     /// All lanes `value`.
     unsafe fn splat(value: i32) -> Self;
@@ -52,6 +58,12 @@ pub(in super::super) trait Vector: Copy {
         // SAFETY: as the trait says.
         unsafe { Self::splat(i32::from(low) & 0xffff | i32::from(high) << 16) }
     }
+    /// The same address, of which compilers may not know what it was made of: they would compute those near it from that, each anew.
+    #[inline(always)]
+    fn opaque<T>(address: *const T) -> *const T {
+        address
+    }
+
     /// The bits of both.
     unsafe fn or(self, other: Self) -> Self;
     /// The bits of `mask` in every byte.
@@ -72,8 +84,10 @@ pub(in super::super) trait Vector: Copy {
         // SAFETY: as the trait says.
         unsafe { self.shift(shift).and(mask) }
     }
-    /// The unsigned byte `index` of each lane.
-    unsafe fn unsigned_byte(self, index: usize) -> Self::Floats;
+    /// Minima of every lane, unsigned bytes of 8 blocks, as [`Self::dot_minima`] wants them.
+    unsafe fn minima(bytes: [Self; 2]) -> Self::Minima;
+    /// In each lane, the products of its minima with [`Chunk::sums`].
+    unsafe fn dot_minima(minima: &Self::Minima, x: &Chunk) -> Self;
     /// The byte `index` of each lane, which is signed or not, as [`Self::add_scaled`] wants scales.
     unsafe fn scale_byte(self, index: usize, signed: bool) -> Self;
 
@@ -95,8 +109,16 @@ pub(in super::super) trait Vector: Copy {
         weights: Self,
         x: Self::Broadcast,
     ) -> Self;
+    /// Add to `sums` the products of four vectors of weights with 16 activations of each token; only where [`Self::BY_TILE`].
+    unsafe fn multiply_four<const T: usize>(
+        _sums: &mut [Self; T],
+        _weights: *const Self,
+        _x: [*const i8; T],
+    ) {
+        unreachable!("tiles share activations")
+    }
     /// `sum` and these partial sums.
-    unsafe fn end(sum: Self, partial: Self) -> Self;
+    unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self;
     /// `sum` and these partial sums times `scale` times `multiplier`, which comes twice; the product of both fits into 16 bits.
     unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self;
 }

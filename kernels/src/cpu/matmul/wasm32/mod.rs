@@ -49,6 +49,8 @@ struct F32x([v128; REGISTERS]);
 impl Vector for Simd128 {
     type Floats = F32x;
     type Loaded = [[Self; 4]; 1];
+    /// Two in every lane, in 16 bits each: of the first and the third of four blocks, and of the others.
+    type Minima = [Self; 4];
     type Broadcast = v128;
 
     const LANES: usize = 4 * REGISTERS;
@@ -65,7 +67,8 @@ impl Vector for Simd128 {
     const WHOLE_BYTES: bool = false;
     /// Bytes of 8 bits are no weights for the relaxed dot product, but the magnitudes of activations are.
     const COMPLEMENTS: bool = products::COMPLEMENTS;
-    const LARGEST_PAIR: i32 = i32::MAX;
+    const LARGEST_PAIR: i32 = products::LARGEST_PAIR;
+    const BY_TILE: Option<usize> = Some(2);
 
     #[inline(always)]
     unsafe fn splat(value: i32) -> Self {
@@ -101,16 +104,35 @@ impl Vector for Simd128 {
         F32x(self.0.map(|lanes| from_halves(i32x4_shr(i32x4_shl(lanes, 16), 16))))
     }
     #[inline(always)]
-    unsafe fn unsigned_byte(self, index: usize) -> F32x {
-        let first = |lanes| v128_and(u32x4_shr(lanes, 8 * index as u32), i32x4_splat(0xff));
-        F32x(self.0.map(|lanes| f32x4_convert_i32x4(first(lanes))))
+    unsafe fn minima(bytes: [Self; 2]) -> [Self; 4] {
+        let mut minima = [Self([i32x4_splat(0); REGISTERS]); 4];
+        for part in 0..REGISTERS {
+            for four in 0..2 {
+                let [even, odd] = products::bytes(bytes[four].0[part]);
+                (minima[2 * four].0[part], minima[2 * four + 1].0[part]) = (even, odd);
+            }
+        }
+        minima
     }
-
+    #[inline(always)]
+    unsafe fn dot_minima(minima: &[Self; 4], x: &Chunk) -> Self {
+        let mut sum = Self([i32x4_splat(0); REGISTERS]);
+        for four in 0..2 {
+            let x = products::in_turns(&x.sums, four);
+            for i in 0..2 {
+                for part in 0..REGISTERS {
+                    let products = i32x4_dot_i16x8(minima[2 * four + i].0[part], x[i]);
+                    sum.0[part] = i32x4_add(sum.0[part], products);
+                }
+            }
+        }
+        Self(sum.0.map(settle))
+    }
     #[inline(always)]
     unsafe fn scale_byte(self, index: usize, signed: bool) -> Self {
         Self(self.0.map(|lanes| {
             let top = i32x4_shl(lanes, 24 - 8 * index as u32);
-            if signed { i32x4_shr(top, 24) } else { u32x4_shr(top, 24) }
+            products::twice(if signed { i32x4_shr(top, 24) } else { u32x4_shr(top, 24) })
         }))
     }
 
@@ -152,28 +174,50 @@ impl Vector for Simd128 {
     }
     #[inline(always)]
     unsafe fn multiply<const SIGNED: bool, const STEP: usize>(partial: Self, weights: Self, x: v128) -> Self {
-        let mut out = partial;
-        let x = spread::<STEP>(x);
+        let (mut out, x) = (partial, spread::<STEP>(x));
         for part in 0..REGISTERS {
             out.0[part] = if SIGNED {
                 products::Signed::new(x).dot_add(weights.0[part], partial.0[part])
             } else {
-                products::dot_add(x, weights.0[part], partial.0[part])
+                products::add(partial.0[part], products::dot(x, weights.0[part]))
             };
         }
         out
     }
+    /// Register by register, with weights loaded anew: what is loaded before anything is computed then fits into registers.
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
-        // SAFETY: see above the impl.
-        unsafe { sum.add(partial) }
+    unsafe fn multiply_four<const T: usize>(sums: &mut [Self; T], weights: *const Self, x: [*const i8; T]) {
+        for part in 0..REGISTERS {
+            // SAFETY: see above the impl.
+            unsafe {
+                let mut four = [i32x4_splat(0); 4];
+                for step in 0..4 {
+                    four[step] = weights.add(step).cast::<v128>().add(part).read_volatile();
+                }
+                for token in 0..T {
+                    let x = v128_load(x[token].cast());
+                    let sum = &mut sums[token].0[part];
+                    *sum = settle(products::dot_four(x, four, *sum));
+                }
+            }
+        }
     }
     #[inline(always)]
-    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, [multiplier, _]: [i16; 2]) -> Self {
-        let (mut out, multiplier) = (sum, i32x4_splat(i32::from(multiplier)));
+    fn opaque<T>(address: *const T) -> *const T {
+        black_box(address)
+    }
+    #[inline(always)]
+    unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self {
+        let widened = Self(partial.0.map(|sums| if SIGNED { sums } else { products::widen(sums) }));
+        // SAFETY: see above the impl.
+        unsafe { sum.add(widened) }
+    }
+    #[inline(always)]
+    unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self {
+        let (mut out, multiplier) = (sum, products::multiplier(multiplier));
         for part in 0..REGISTERS {
-            let factor = i32x4_mul(scale.0[part], multiplier);
-            out.0[part] = i32x4_add(sum.0[part], i32x4_mul(partial.0[part], factor));
+            let factor = products::times(scale.0[part], multiplier);
+            out.0[part] = i32x4_add(sum.0[part], products::scaled(partial.0[part], factor));
         }
         out
     }
@@ -184,11 +228,6 @@ impl Columns for Simd128 {
     type Line = Line128;
     const PREFETCH_PLAIN: bool = false;
     const FOUR_BY_FOUR: bool = true;
-
-    #[inline(always)]
-    fn opaque(address: *const u8) -> *const u8 {
-        black_box(address)
-    }
 
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
@@ -226,20 +265,6 @@ impl Columns for Simd128 {
     unsafe fn factors(scales: Self, x: &Chunk, four: usize) -> [Self; 4] {
         let [low, high] = scales.0.map(|scales| products::factors(scales, &x.all_multipliers[0], four));
         array::from_fn(|block| Self([low[block], high[block]]))
-    }
-    #[inline(always)]
-    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
-        let mut sums = [i32x4_splat(0); REGISTERS];
-        for four in 0..2 {
-            let x = products::in_turns(x, four);
-            for part in 0..REGISTERS {
-                let bytes = products::bytes(minima[four].0[part]);
-                for i in 0..2 {
-                    sums[part] = i32x4_add(sums[part], i32x4_dot_i16x8(bytes[i], x[i]));
-                }
-            }
-        }
-        Self(sums.map(settle))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {

@@ -7,6 +7,8 @@ use std::arch::wasm32::*;
 
 pub(super) use variant::*;
 
+use super::spread;
+
 /// The bytes of every 16 bits, as such: the lower ones, and the upper ones.
 #[inline(always)]
 pub(super) fn bytes(bytes: v128) -> [v128; 2] {
@@ -21,6 +23,15 @@ pub(super) fn add_lanes([a, b, c, d]: [v128; 4]) -> v128 {
     i32x4_add(i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd))
 }
 
+/// `sums` of [`dot`] and those of the products of weights with four bytes of `x` each, spread to all lanes.
+#[inline(always)]
+pub(super) fn dot_four(x: v128, weights: [v128; 4], sums: v128) -> v128 {
+    let sums = add(sums, dot(spread::<0>(x), weights[0]));
+    let sums = add(sums, dot(spread::<1>(x), weights[1]));
+    let sums = add(sums, dot(spread::<2>(x), weights[2]));
+    add(sums, dot(spread::<3>(x), weights[3]))
+}
+
 #[cfg(target_feature = "relaxed-simd")]
 mod variant {
     use std::ptr::read_volatile;
@@ -30,16 +41,38 @@ mod variant {
     /// Whether signed weights are complemented where activations are negative, see [`Signed::dot`].
     pub(in super::super) const COMPLEMENTS: bool = true;
 
-    /// `sum` and, in each lane, four products of signed bytes `x` with unsigned ones up to 127.
-    #[inline(always)]
-    pub(in super::super) fn dot_add(x: v128, weights: v128, sum: v128) -> v128 {
-        i32x4_relaxed_dot_i8x16_i7x16_add(x, weights, sum)
-    }
-
     /// Sums of two products of signed bytes `x` with unsigned ones up to 127.
     #[inline(always)]
     pub(in super::super) fn dot(x: v128, weights: v128) -> v128 {
         i16x8_relaxed_dot_i8x16_i7x16(x, weights)
+    }
+
+    /// The largest sum of two products that partial sums hold.
+    pub(in super::super) const LARGEST_PAIR: i32 = i16::MAX as i32;
+
+    /// Both of what [`dot`] made.
+    #[inline(always)]
+    pub(in super::super) fn add(a: v128, b: v128) -> v128 {
+        i16x8_add(a, b)
+    }
+
+    /// Scales of 16 bits in both halves of the lanes.
+    #[inline(always)]
+    pub(in super::super) fn twice(scales: v128) -> v128 {
+        let low = v128_and(scales, i32x4_splat(0xffff));
+        v128_or(low, i32x4_shl(scales, 16))
+    }
+
+    /// What these are multiplied with.
+    #[inline(always)]
+    pub(in super::super) fn multiplier([low, high]: [i16; 2]) -> v128 {
+        i32x4_splat(i32::from(low) & 0xffff | i32::from(high) << 16)
+    }
+
+    /// Both, for [`scaled`].
+    #[inline(always)]
+    pub(in super::super) fn times(scale: v128, multiplier: v128) -> v128 {
+        i16x8_mul(scale, multiplier)
     }
 
     /// The same of more bytes: sums of four products.
@@ -157,17 +190,38 @@ mod variant {
     /// Signed weights are multiplied as they are.
     pub(in super::super) const COMPLEMENTS: bool = false;
 
-    /// `sum` and, in each lane, four products of signed bytes `x` with unsigned ones.
-    #[inline(always)]
-    pub(in super::super) fn dot_add(x: v128, weights: v128, sum: v128) -> v128 {
-        i32x4_add(sum, dot(x, weights))
-    }
-
-    /// The same without a sum to begin with.
+    /// In each lane, four products of signed bytes `x` with unsigned ones.
     #[inline(always)]
     pub(in super::super) fn dot(x: v128, weights: v128) -> v128 {
         let even = i32x4_dot_i16x8(even(x), v128_and(weights, i16x8_splat(0xff)));
         i32x4_add(even, i32x4_dot_i16x8(odd(x), u16x8_shr(weights, 8)))
+    }
+
+    /// Partial sums have 32 bits.
+    pub(in super::super) const LARGEST_PAIR: i32 = i32::MAX;
+
+    /// Both of what [`dot`] made.
+    #[inline(always)]
+    pub(in super::super) fn add(a: v128, b: v128) -> v128 {
+        i32x4_add(a, b)
+    }
+
+    /// Scales as they are.
+    #[inline(always)]
+    pub(in super::super) fn twice(scales: v128) -> v128 {
+        scales
+    }
+
+    /// What these are multiplied with.
+    #[inline(always)]
+    pub(in super::super) fn multiplier([multiplier, _]: [i16; 2]) -> v128 {
+        i32x4_splat(i32::from(multiplier))
+    }
+
+    /// Both, for [`scaled`].
+    #[inline(always)]
+    pub(in super::super) fn times(scale: v128, multiplier: v128) -> v128 {
+        i32x4_mul(scale, multiplier)
     }
 
     /// The same of more bytes.

@@ -46,6 +46,8 @@ pub(super) struct Eight(pub(super) __m256);
 impl<const VNNI: u8> Vector for Avx2<VNNI> {
     type Floats = Eight;
     type Loaded = [[Self; 4]; 1];
+    /// Two in every lane, in 16 bits each.
+    type Minima = [Self; 4];
     type Broadcast = Self;
 
     const LANES: usize = 8;
@@ -108,13 +110,30 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn unsigned_byte(self, index: usize) -> Eight {
+    unsafe fn minima(bytes: [Self; 2]) -> [Self; 4] {
+        let [low, high] = bytes.map(|bytes| bytes.0);
+        // SAFETY: see above the impl. The second bytes of halves are none.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 0x4_0004, 0x8_0008, 0xc_000c, 0, 0x4_0004, 0x8_0008, 0xc_000c);
+            let first = _mm256_add_epi32(lanes, _mm256_set1_epi32(0x8001_8000_u32 as i32));
+            let second = _mm256_add_epi32(lanes, _mm256_set1_epi32(0x8003_8002_u32 as i32));
+            [
+                Self(shuffle_bytes(low, first)),
+                Self(shuffle_bytes(low, second)),
+                Self(shuffle_bytes(high, first)),
+                Self(shuffle_bytes(high, second)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_minima(minima: &[Self; 4], x: &Chunk) -> Self {
         // SAFETY: see above the impl.
         unsafe {
-            // Of every four bytes, the first is that byte and the others are none.
-            let first = _mm256_set1_epi32(0x8080_8000_u32 as i32 + index as i32);
-            let bytes = _mm256_add_epi32(_mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12), first);
-            Self(_mm256_shuffle_epi8(self.0, bytes)).to_floats()
+            let mut sum = Self::splat(0);
+            for (minima, x) in minima.iter().zip(x.sums.as_chunks().0) {
+                sum = sum.add(Self(_mm256_madd_epi16(minima.0, Self::splat_pair(*x).0)));
+            }
+            sum
         }
     }
     /// In both halves of the lane, or with `vpdpbusd` in the low half only.
@@ -207,7 +226,13 @@ impl<const VNNI: u8> Vector for Avx2<VNNI> {
         })
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
+    fn opaque<T>(mut address: *const T) -> *const T {
+        // SAFETY: it is a comment.
+        unsafe { asm!("/* {} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags)) };
+        address
+    }
+    #[inline(always)]
+    unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe {
             let partial =
@@ -236,13 +261,6 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
     const PREFETCH_PLAIN: bool = VNNI != NONE;
     const FOUR_BY_FOUR: bool = false;
 
-    #[inline(always)]
-    fn opaque(mut address: *const u8) -> *const u8 {
-        // SAFETY: it is a comment.
-        unsafe { asm!("/* {} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags)) };
-        address
-    }
-
     /// Rows `r` and `r + 4` share a register.
     #[inline(always)]
     unsafe fn dot_nibbles(rows: &Rows, offset: usize, x: &[i8; BLOCK]) -> Self {
@@ -257,7 +275,7 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
                 sums[lane] = partial;
             }
             // If of 16 bits, no more than `16 * 15 * 127`, which fits.
-            Self::end(Self::splat(0), add_lanes(sums))
+            Self::end::<false>(Self::splat(0), add_lanes(sums))
         }
     }
     #[inline(always)]
@@ -272,7 +290,7 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
                     weights = weights.flip(0x80);
                 }
                 let partial = Self::multiply::<true, 0>(Self::splat(0), weights, x);
-                sums[row] = Self::end(Self::splat(0), partial).0;
+                sums[row] = Self::end::<false>(Self::splat(0), partial).0;
             }
             Self::collect(sums)
         }
@@ -298,24 +316,6 @@ impl<const VNNI: u8> Columns for Avx2<VNNI> {
                 unsafe { factor(scales.scale_byte(block, false), x.multipliers[4 * four + block]) };
         }
         factors
-    }
-    #[inline(always)]
-    unsafe fn dot_minima(minima: [Self; 2], x: &[i16; CHUNK / BLOCK]) -> Self {
-        // SAFETY: see above the impl.
-        unsafe {
-            let mut sums = Self::splat(0);
-            for pair in 0..4 {
-                // Two bytes of a lane, each in 16 bits.
-                let lanes =
-                    _mm256_setr_epi32(0, 0x4_0004, 0x8_0008, 0xc_000c, 0, 0x4_0004, 0x8_0008, 0xc_000c);
-                let first = 0x8001_8000_u32 as i32 + 0x2_0002 * (pair as i32 % 2);
-                let two =
-                    shuffle_bytes(minima[pair / 2].0, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)));
-                let x = Self::splat_pair([x[2 * pair], x[2 * pair + 1]]);
-                sums = sums.add(Self(_mm256_madd_epi16(two, x.0)));
-            }
-            sums
-        }
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {

@@ -4,6 +4,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::super::activations::Chunk;
 use super::super::tiles::entries::{compiled, entries};
 use super::super::tiles::rows::Rows;
 use super::super::tiles::vector::{Floats, Vector};
@@ -24,6 +25,8 @@ pub(super) struct Sixteen(__m512);
 impl Vector for Avx512 {
     type Floats = Sixteen;
     type Loaded = [[Self; 4]; 2];
+    /// Two in every lane, in 16 bits each.
+    type Minima = [Self; 4];
     type Broadcast = Self;
 
     const LANES: usize = 16;
@@ -84,13 +87,30 @@ impl Vector for Avx512 {
         Sixteen(unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(self.0)) })
     }
     #[inline(always)]
-    unsafe fn unsigned_byte(self, index: usize) -> Sixteen {
+    unsafe fn minima(bytes: [Self; 2]) -> [Self; 4] {
+        let [low, high] = bytes.map(|bytes| bytes.0);
+        // SAFETY: see above the impl. The second bytes of halves are none.
+        unsafe {
+            let lanes = _mm512_set4_epi32(0xc_000c, 0x8_0008, 0x4_0004, 0);
+            let first = _mm512_add_epi32(lanes, _mm512_set1_epi32(0x8001_8000_u32 as i32));
+            let second = _mm512_add_epi32(lanes, _mm512_set1_epi32(0x8003_8002_u32 as i32));
+            [
+                Self(_mm512_shuffle_epi8(low, first)),
+                Self(_mm512_shuffle_epi8(low, second)),
+                Self(_mm512_shuffle_epi8(high, first)),
+                Self(_mm512_shuffle_epi8(high, second)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_minima(minima: &[Self; 4], x: &Chunk) -> Self {
         // SAFETY: see above the impl.
         unsafe {
-            // Of every four bytes, the first is that byte and the others are none.
-            let first = _mm512_set1_epi32(0x8080_8000_u32 as i32 + index as i32);
-            let bytes = _mm512_add_epi32(_mm512_set4_epi32(12, 8, 4, 0), first);
-            Self(_mm512_shuffle_epi8(self.0, bytes)).to_floats()
+            let mut sum = Self::splat(0);
+            for (minima, x) in minima.iter().zip(x.sums.as_chunks().0) {
+                sum = Self(_mm512_dpwssd_epi32(sum.0, minima.0, Self::splat_pair(*x).0));
+            }
+            sum
         }
     }
 
@@ -181,7 +201,7 @@ impl Vector for Avx512 {
         Self(unsafe { _mm512_dpbusd_epi32(partial.0, weights.0, x.0) })
     }
     #[inline(always)]
-    unsafe fn end(sum: Self, partial: Self) -> Self {
+    unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self {
         // SAFETY: see above the impl.
         Self(unsafe { _mm512_add_epi32(sum.0, partial.0) })
     }
