@@ -117,7 +117,7 @@ pub(in super::super) trait Vector: Copy {
     ) {
         unreachable!("tiles share activations")
     }
-    /// `sum` and these partial sums.
+    /// `sum` and these partial sums, of products with weights that are signed, as [`Self::multiply`] takes them, or not.
     unsafe fn end<const SIGNED: bool>(sum: Self, partial: Self) -> Self;
     /// `sum` and these partial sums times `scale` times `multiplier`, which comes twice; the product of both fits into 16 bits.
     unsafe fn add_scaled(sum: Self, partial: Self, scale: Self, multiplier: [i16; 2]) -> Self;
