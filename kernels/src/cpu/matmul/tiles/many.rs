@@ -250,7 +250,7 @@ unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
     }
 }
 
-/// [`add_part`] of one tile.
+/// [`add_part`] of one tile, for engines that would load the weights of all tiles before they compute anything.
 ///
 /// # Safety
 /// As [`add_part`].
