@@ -46,6 +46,8 @@ mod meter;
 #[cfg(not(target_family = "wasm"))]
 mod model;
 #[cfg(not(target_family = "wasm"))]
+mod packed;
+#[cfg(not(target_family = "wasm"))]
 mod space;
 #[cfg(not(target_family = "wasm"))]
 mod watch;

@@ -10,12 +10,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 
 /// A file in memory, read-only.
 pub(crate) struct Mapping {
     map: Mmap,
+    modified: Option<SystemTime>,
     /// Where the signal handler looks for it; none on systems without the signal.
     #[cfg(unix)]
     guarded: guard::Guarded,
@@ -40,7 +42,13 @@ impl Mapping {
             #[cfg(unix)]
             guarded: guard::Guarded::new(&map)?,
             map,
+            modified: metadata.modified().ok(),
         }))
+    }
+
+    /// When the file was changed last, as it was mapped.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.modified
     }
 
     /// Whether the file still covers all of the map that was read so far.

@@ -37,6 +37,7 @@ pub struct Builder {
     context: Option<u32>,
     cache_format: Option<CacheFormat>,
     without_prefetch: bool,
+    pack: bool,
     guest: Option<Guest>,
     guest_cache: Option<Option<PathBuf>>,
     limits: Limits,
@@ -308,6 +309,15 @@ impl Builder {
         self
     }
 
+    /// Whether to multiply with a packed copy of the model's matrices, which is faster where arithmetic is slower than memory: a file as
+    /// large as they are, `.wcpack` behind the model's own name, which is written when there is none or the model has changed, and mapped.
+    /// Never changes a result. A model that is part of the program has no place for one, and not every device has a use for one
+    /// ([`Device::reads_packed`]).
+    pub fn pack(mut self, pack: bool) -> Self {
+        self.pack = pack;
+        self
+    }
+
     /// Run this guest component instead of the built-in one.
     pub fn guest(mut self, component: impl Into<Arc<[u8]>>) -> Self {
         self.guest = Some(Guest::Bytes(component.into()));
@@ -329,7 +339,8 @@ impl Builder {
     /// Open a model file; of a model in shards, name any one.
     ///
     /// # Errors
-    /// What is wrong with the file, or what does not fit.
+    /// What is wrong with the file, or what does not fit. [`Error::InvalidRequest`] if a packed copy is asked for and the device has no
+    /// use for one, [`Error::Failed`] if it cannot be written.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model> {
         self.open_space(Arc::new(AddressSpace::open(path)?))
     }
@@ -355,7 +366,25 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::open`].
-    pub fn open_space(self, space: Arc<AddressSpace>) -> Result<Model> {
+    pub fn open_space(mut self, space: Arc<AddressSpace>) -> Result<Model> {
+        if self.pack {
+            let threads = self.threads;
+            let device = self.device.get_or_insert_with(|| Arc::new(Cpu::new(threads)));
+            if !device.reads_packed() {
+                let name = device.name();
+                return Err(Error::InvalidRequest(format!("{name} has no use for packed weights")));
+            }
+            space.pack(|| {
+                let model = self.clone().load(space.clone(), true)?;
+                let mut state = model.loaded.state();
+                Ok(state.store.data_mut().context.multiplied.take().unwrap_or_default())
+            })?;
+        }
+        self.load(space, false)
+    }
+
+    /// `note_multiplied` has the context note which matrices are multiplied.
+    fn load(self, space: Arc<AddressSpace>, note_multiplied: bool) -> Result<Model> {
         let engine = guest::engine()?;
         let cache = self.guest_cache.unwrap_or_else(guest::default_cache);
         let component = self.guest.unwrap_or(Guest::BuiltIn).compile(&engine, cache.as_deref())?;
@@ -368,6 +397,7 @@ impl Builder {
         let watch = Arc::new(Watch::default());
         let mut store = store(&engine, space, &device, &watch, &self.limits);
         store.data_mut().context.prefetch = !self.without_prefetch;
+        store.data_mut().context.multiplied = note_multiplied.then(Vec::new);
         let ticker = Ticker::start(engine)
             .map_err(|error| Error::Failed(format!("no thread can be started: {error}")))?;
 

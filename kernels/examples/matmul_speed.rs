@@ -1,13 +1,13 @@
 //! How fast one thread multiplies, per format: `cargo run --release -p wasm-chord-kernels --example matmul_speed [FORMAT [COLUMNS]]`.
 //!
-//! With one token the weights stream from memory: GB/s stand beside those of a plain read, piece by piece in turn. With
-//! more tokens arithmetic is the limit, given in billions of multiply-adds per second. Work is cut into pieces of less than a
+//! With one token the weights stream from memory: GB/s stand beside those of a plain read, piece by piece in turn, and those of packed
+//! weights where there are kernels for them. With more tokens arithmetic is the limit, given in billions of multiply-adds per second. Work is cut into pieces of less than a
 //! millisecond and the fast quarter of them is believed, so neighbours on the machine do little harm. `WASM_CHORD_ISA`
 //! chooses the kernels.
 #![expect(clippy::print_stdout, reason = "it is for people")]
 
-use wasm_chord_kernels::Format;
 use wasm_chord_kernels::cpu::matmul::speed::{Speed, read};
+use wasm_chord_kernels::{Format, packed};
 
 /// Bytes that all pieces lie in: more than the caches hold.
 const MEMORY: usize = 1 << 30;
@@ -25,7 +25,7 @@ fn main() {
 
     let isa = Speed::new(1, columns, 1).instruction_set();
     println!("{isa}, {columns} columns, one thread");
-    println!("format  read GB/s  1 token GB/s  ratio  GMAC/s of 512, 64, 8, 2, 1 tokens");
+    println!("format  read GB/s  1 token GB/s  ratio  packed GB/s  GMAC/s of 512, 64, 8, 2, 1 tokens");
     for format in Format::ALL {
         if wanted.as_ref().is_some_and(|wanted| *wanted != format.to_string()) {
             continue;
@@ -33,17 +33,24 @@ fn main() {
         let row_bytes = format.row_bytes(columns).expect("a row is a whole number of blocks");
         let rows = PIECE / row_bytes / 32 * 32;
         let mut one = Speed::new(rows, columns, 1);
-        let (mut reads, mut matmuls) = (Vec::new(), Vec::new());
-        for (index, piece) in memory.chunks_exact(rows * row_bytes).enumerate() {
-            if index % 2 == 0 {
-                reads.push(read(piece));
-            } else {
-                matmuls.push(one.matmul(format, piece));
+        let packed = packed::size(format, rows, columns).filter(|_| one.reads_packed());
+        let (mut reads, mut matmuls, mut packs) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, piece) in memory.chunks_exact(packed.unwrap_or(rows * row_bytes)).enumerate() {
+            let in_place = &piece[..rows * row_bytes];
+            match index % 3 {
+                0 => reads.push(read(in_place)),
+                1 => matmuls.push(one.matmul(format, in_place)),
+                _ if packed.is_some() => packs.push(one.matmul_packed(format, piece)),
+                _ => {}
             }
         }
         let rate = |seconds| (rows * row_bytes) as f64 / fast(seconds) / 1e9;
         let (read, matmul) = (rate(reads), rate(matmuls));
         print!("{:>6}  {read:>9.1}  {matmul:>12.1}  {:>5.2} ", format.to_string(), matmul / read);
+        match packed {
+            Some(_) => print!(" {:>11.1} ", rate(packs)),
+            None => print!(" {:>11} ", "-"),
+        }
         for tokens in [512, 64, 8, 2, 1] {
             let rows = 64;
             let mut many = Speed::new(rows, columns, tokens);

@@ -16,6 +16,11 @@ pub trait Device: Send + Sync {
     /// Whether weights of this format can be used in `embed` and `matmul`.
     fn supports(&self, format: Format) -> bool;
 
+    /// Whether it multiplies with [packed](crate::packed) weights where they are [given](crate::Weight::with_packed), which is faster.
+    fn reads_packed(&self) -> bool {
+        false
+    }
+
     /// Uninitialised activations, `columns` wide, with room for [`Step::LIMIT`] rows.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 pub mod block;
 pub mod cache;
 pub mod device;
+pub mod packed;
 pub mod quota;
 pub mod recording;
 pub mod step;

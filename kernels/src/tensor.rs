@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::block::Format;
 use crate::device::Error;
+use crate::packed;
 use crate::quota::Charge;
 
 /// Bytes of a model: in memory, usually a range of a mapped file that its owner keeps alive, or elsewhere, to be read when needed.
@@ -93,6 +94,7 @@ impl fmt::Debug for Bytes {
 #[derive(Clone, Debug)]
 pub struct Weight {
     bytes: Bytes,
+    packed: Option<Bytes>,
     format: Format,
     rows: usize,
     columns: usize,
@@ -112,7 +114,27 @@ impl Weight {
                 "{rows} x {columns} elements of {format} take {size} bytes, not {length}"
             )));
         }
-        Ok(Self { bytes, format, rows, columns })
+        Ok(Self { bytes, packed: None, format, rows, columns })
+    }
+
+    /// The same matrix, of which there is a [packed](crate::packed) copy: devices multiply with that if it is faster.
+    ///
+    /// # Errors
+    /// [`Error::BadShape`] if `packed` is not as long as this matrix is when it is packed.
+    pub fn with_packed(self, packed: Bytes) -> Result<Self, Error> {
+        let size = packed::size(self.format, self.rows, self.columns);
+        if size != Some(packed.len()) {
+            let (Self { format, rows, columns, .. }, length) = (self, packed.len());
+            return Err(Error::BadShape(format!(
+                "{length} bytes are no packed matrix of {rows} x {columns} elements of {format}"
+            )));
+        }
+        Ok(Self { packed: Some(packed), ..self })
+    }
+
+    /// The packed copy, if there is one.
+    pub fn packed(&self) -> Option<&Bytes> {
+        self.packed.as_ref()
     }
 
     /// Bytes that a matrix takes.

@@ -31,6 +31,10 @@ pub(crate) struct MachineOptions {
     /// Threads that compute; one for every core if absent.
     #[arg(short, long, value_name = "N", env = "WASM_CHORD_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Multiply with a packed copy of the weights, which is faster where arithmetic is slower than memory; a file beside the model and
+    /// as large as it, written the first time. Needs AVX-512.
+    #[arg(long, env = "WASM_CHORD_PACK")]
+    pack: bool,
     /// Guest component to run instead of the built-in one.
     #[arg(long, value_name = "FILE.wasm", env = "WASM_CHORD_GUEST")]
     guest: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl MachineOptions {
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }
+        builder = builder.pack(self.pack);
         if let Some(path) = &self.guest {
             let component = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
             builder = builder.guest(component);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use wasm_chord_kernels as kernels;
-use wasm_chord_kernels::{Cache, Plan, Recorder, Step, Tensor, Weight};
+use wasm_chord_kernels::{Cache, Plan, Recorder, Step, Tensor, Verb, Weight};
 use wasmtime::component::Resource;
 use wasmtime::{Result, bail};
 
@@ -34,7 +34,8 @@ impl OwnedPlan {
     /// Ask for its weights, once.
     fn prefetch(&self) {
         if !self.near.swap(true, Ordering::Relaxed) {
-            self.plan.recording().weights().for_each(|weight| mapping::will_need(weight.bytes()));
+            let place = |weight: &Weight| weight.packed().unwrap_or(weight.place()).clone();
+            self.plan.recording().weights().for_each(|weight| mapping::will_need(place(weight).as_ref()));
         }
     }
 }
@@ -234,6 +235,12 @@ impl HostRecorder for View<'_> {
 
     fn finish(&mut self, recorder: Handle<Recorder>) -> Result<Result<Handle<OwnedPlan>, Failure>> {
         let recording = self.table.delete(recorder)?.finish();
+        if let Some(multiplied) = &mut self.context.multiplied {
+            multiplied.extend(recording.verbs().iter().filter_map(|verb| match verb {
+                Verb::Matmul { weight, .. } => Some(weight.clone()),
+                _ => None,
+            }));
+        }
         match Plan::new(&*self.context.device, recording) {
             Ok(plan) => Ok(Ok(self.table.push(OwnedPlan { plan, near: AtomicBool::new(false) })?)),
             Err(error) => Ok(Err(Failure::Device(error.to_string()))),

@@ -10,7 +10,7 @@ mod tensors;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasm_chord_kernels::{Device, Quota};
+use wasm_chord_kernels::{Device, Quota, Weight};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::space::AddressSpace;
@@ -46,6 +46,8 @@ pub struct Context {
     watch: Arc<Watch>,
     /// Whether to bring weights near that the guest will need soon.
     pub(crate) prefetch: bool,
+    /// The matrices that plans multiply with, where somebody wants to know.
+    pub(crate) multiplied: Option<Vec<Weight>>,
     /// Time spent in the methods that do a guest's work.
     pub(crate) work: Duration,
 }
@@ -62,7 +64,8 @@ impl Context {
         device_memory: u64,
         watch: Arc<Watch>,
     ) -> Self {
-        Self { space, device, quota: Quota::new(device_memory), watch, prefetch: true, work: Duration::ZERO }
+        let quota = Quota::new(device_memory);
+        Self { space, device, quota, watch, prefetch: true, multiplied: None, work: Duration::ZERO }
     }
 }
 

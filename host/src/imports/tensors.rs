@@ -69,7 +69,11 @@ impl View<'_> {
         let size = kernels::Weight::size(format, rows, columns).map_err(made)?;
         let bytes =
             self.context.space.bytes(address, size as u64).map_err(|error| Error::Memory(error.into()))?;
-        kernels::Weight::new(bytes, format, rows, columns).map_err(made)
+        let weight = kernels::Weight::new(bytes, format, rows, columns).map_err(made)?;
+        match self.context.space.packed(address, format, rows, columns) {
+            Some(packed) => weight.with_packed(packed).map_err(made),
+            None => Ok(weight),
+        }
     }
 }
 

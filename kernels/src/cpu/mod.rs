@@ -29,9 +29,9 @@ use crate::block::Format;
 use crate::cache::{Cache, CacheShape};
 use crate::device::{Device, Error, Program};
 use crate::recording::{Recording, Rotary};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Weight};
 use isa::Isa;
-use matmul::{Activations, Preparation};
+use matmul::{Activations, Matrix, Preparation};
 
 /// The processor, as a device. Its threads end when it and all that was compiled on it are dropped.
 pub struct Cpu {
@@ -104,6 +104,10 @@ impl Device for Cpu {
         Format::ALL.contains(&format)
     }
 
+    fn reads_packed(&self) -> bool {
+        self.shared.kernels.read_packed()
+    }
+
     fn tensor(&self, columns: usize) -> Result<Tensor, Error> {
         let rows = memory::Rows::new(columns, self.shared.gate.clone())?;
         Ok(Tensor::new(Arc::new(rows), columns))
@@ -120,6 +124,16 @@ impl Device for Cpu {
 }
 
 impl Shared {
+    /// What is multiplied of `weight`.
+    fn matrix<'a>(&self, weight: &'a Weight) -> Matrix<'a> {
+        let packed = weight.packed().filter(|_| self.kernels.read_packed());
+        let (format, columns) = (weight.format(), weight.columns());
+        match packed {
+            Some(packed) => Matrix { format, columns, bytes: packed.as_ref(), packed: true },
+            None => Matrix { format, columns, bytes: weight.bytes(), packed: false },
+        }
+    }
+
     /// The prepared activations `number` of those with the same preparations, with room for `columns`.
     fn activations(
         &self,

@@ -358,9 +358,7 @@ impl Run<'_> {
             // SAFETY: the caller's promise; `out` is as wide as the weight has rows, and has room for the rows of a step.
             unsafe {
                 self.shared.kernels.multiply(
-                    weight.format(),
-                    weight.bytes(),
-                    weight.columns(),
+                    &self.shared.matrix(weight),
                     columns.clone(),
                     &self.program.activations[part.slot],
                     rows,

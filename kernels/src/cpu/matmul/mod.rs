@@ -41,6 +41,7 @@ use std::ops::Range;
 
 use super::isa::Isa;
 use crate::block::Format;
+use crate::packed;
 use crate::step::Step;
 
 pub(crate) use activations::Activations;
@@ -86,11 +87,21 @@ pub(crate) fn wants(format: Format) -> Preparation {
     }
 }
 
+/// A matrix as it lies in memory.
+pub(crate) struct Matrix<'a> {
+    pub(crate) format: Format,
+    pub(crate) columns: usize,
+    /// All of its rows, at any address.
+    pub(crate) bytes: &'a [u8],
+    /// Whether they are [packed](crate::packed), for kernels that [read](Kernels::read_packed) them.
+    pub(crate) packed: bool,
+}
+
 /// One matmul, or a thread's part of it, with its sizes checked.
 struct Product<'a> {
     /// The whole matrix, in place, at any address.
     weight: &'a [u8],
-    /// Bytes of a row of it.
+    /// Bytes of a row of it; of packed rows, which lie among others, on average.
     row_bytes: usize,
     columns: usize,
     /// Rows to compute.
@@ -140,6 +151,8 @@ pub(crate) struct Kernels {
     q4_k: Multiply,
     q5_k: Multiply,
     q6_k: Multiply,
+    /// For packed weights of a format, if that is faster.
+    packed: fn(Format) -> Option<Multiply>,
 }
 
 impl Kernels {
@@ -160,6 +173,7 @@ impl Kernels {
             q4_k: portable::multiply_quants::<portable::Q4_K>,
             q5_k: portable::multiply_quants::<portable::Q5_K>,
             q6_k: portable::multiply_quants::<portable::Q6_K>,
+            packed: |_| None,
         };
         plug(&mut kernels);
         kernels
@@ -169,6 +183,11 @@ impl Kernels {
     #[cfg(feature = "suite")]
     pub(crate) fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Whether they multiply packed weights.
+    pub(crate) fn read_packed(&self) -> bool {
+        (self.packed)(Format::Q4_0).is_some()
     }
 
     /// Make `x` (columns) row `row` of `tokens` rows of `activations`, in the preparations that it has room for.
@@ -193,30 +212,36 @@ impl Kernels {
         }
     }
 
-    /// `out[t * out_stride + r] = weight row r . activation row t` for `r` in `rows` and `t` in `0..tokens`.
+    /// `out[t * out_stride + r] = matrix row r . activation row t` for `r` in `rows` and `t` in `0..tokens`.
     ///
-    /// `weight` is the whole matrix (rows, columns), in place, at any address. `activations` were prepared as rows of
-    /// `columns` with the same `tokens`. Threads may call this at once with disjoint `rows`; it is fastest with multiples of 32 rows.
+    /// `activations` were prepared as rows of as many columns with the same `tokens`. Threads may call this at once with disjoint `rows`;
+    /// it is fastest with multiples of 32 rows.
     ///
     /// # Panics
-    /// If `rows` are not in `weight`, a row is not a whole number of blocks, there are more than `Step::LIMIT` tokens, or
-    /// `activations` has no room for `columns` in the preparation that `format` wants.
+    /// If `rows` are not in `matrix`, a row is not a whole number of blocks, there are more than `Step::LIMIT` tokens, or
+    /// `activations` has no room for `columns` in the preparation that `format` wants. If `matrix` is packed and these kernels do not
+    /// read that, or `rows` are not whole groups.
     ///
     /// # Safety
     /// The elements named above may be written, and nobody else reads or writes them meanwhile. Nobody prepares
     /// `activations` meanwhile.
     pub(crate) unsafe fn multiply(
         &self,
-        format: Format,
-        weight: &[u8],
-        columns: usize,
+        matrix: &Matrix<'_>,
         rows: Range<usize>,
         activations: &Activations,
         tokens: usize,
         out: *mut f32,
         out_stride: usize,
     ) {
-        let row_bytes = format.row_bytes(columns).expect("a row is a whole number of blocks");
+        let &Matrix { format, columns, bytes: weight, packed } = matrix;
+        let row_bytes = if packed {
+            assert!(rows.start.is_multiple_of(packed::ROWS) && rows.end.is_multiple_of(packed::ROWS));
+            packed::size(format, packed::ROWS, columns).map(|size| size / packed::ROWS)
+        } else {
+            format.row_bytes(columns)
+        };
+        let row_bytes = row_bytes.expect("a row is a whole number of blocks");
         assert!(
             rows.end.checked_mul(row_bytes).is_some_and(|size| size <= weight.len()),
             "rows of the matrix"
@@ -228,6 +253,7 @@ impl Kernels {
             return;
         }
         let multiply = match format {
+            _ if packed => (self.packed)(format).expect("kernels that read packed weights"),
             Format::F32 => self.f32,
             Format::F16 => self.f16,
             Format::BF16 => self.bf16,

@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::super::isa::{self, Isa};
-use super::{Activations, Kernels, Preparation};
+use super::{Activations, Kernels, Matrix, Preparation};
 use crate::block::Format;
+use crate::packed;
 use crate::step::Step;
 
 /// Matmuls of one row length with one number of tokens.
@@ -53,19 +54,36 @@ impl Speed {
         self.kernels.isa().to_string()
     }
 
+    /// Whether packed weights can be measured.
+    pub fn reads_packed(&self) -> bool {
+        self.kernels.read_packed()
+    }
+
     /// Seconds of one matmul with `weight`, whole rows of `columns` elements.
     ///
     /// # Panics
     /// If it is something else, or has more rows than there is room for.
     pub fn matmul(&mut self, format: Format, weight: &[u8]) -> f64 {
-        let rows = weight.len() / format.row_bytes(self.columns).expect("a row is a whole number of blocks");
+        let row_bytes = format.row_bytes(self.columns).expect("a row is a whole number of blocks");
+        self.measure(format, weight, false, weight.len() / row_bytes)
+    }
+
+    /// The same with packed weights, whole groups of rows.
+    ///
+    /// # Panics
+    /// As [`Speed::matmul`], and where nothing [reads](Self::reads_packed) them.
+    pub fn matmul_packed(&mut self, format: Format, weight: &[u8]) -> f64 {
+        let group = packed::size(format, packed::ROWS, self.columns).expect("rows that can be packed");
+        self.measure(format, weight, true, weight.len() / group * packed::ROWS)
+    }
+
+    fn measure(&mut self, format: Format, bytes: &[u8], packed: bool, rows: usize) -> f64 {
         assert!(rows * self.tokens <= self.out.len(), "room for the rows");
+        let matrix = Matrix { format, columns: self.columns, bytes, packed };
         let start = Instant::now();
         let (activations, out) = (&self.activations, self.out.as_mut_ptr());
         // SAFETY: `out` is as large as it takes, and ours.
-        unsafe {
-            self.kernels.multiply(format, weight, self.columns, 0..rows, activations, self.tokens, out, rows);
-        }
+        unsafe { self.kernels.multiply(&matrix, 0..rows, activations, self.tokens, out, rows) };
         black_box(&mut self.out);
         start.elapsed().as_secs_f64()
     }

@@ -32,18 +32,13 @@ impl Case {
         // SAFETY: `out` has that many rows and is ours.
         unsafe {
             let out = out.as_mut_ptr();
-            kernels.multiply(
-                self.format,
-                &self.weight,
-                self.columns,
-                rows,
-                &activations,
-                x.len(),
-                out,
-                stride,
-            );
+            kernels.multiply(&self.matrix(&self.weight), rows, &activations, x.len(), out, stride);
         }
         out.chunks(stride).map(<[f32]>::to_vec).collect()
+    }
+
+    fn matrix<'a>(&self, bytes: &'a [u8]) -> Matrix<'a> {
+        Matrix { format: self.format, columns: self.columns, bytes, packed: false }
     }
 
     fn prepare(&self, kernels: &Kernels, x: &[Vec<f32>]) -> Activations {
@@ -259,6 +254,48 @@ fn sums_of_integers_are_the_same_on_the_next_tier() {
 }
 
 #[test]
+fn packed_weights_give_the_same_bits() {
+    for isa in isas() {
+        let kernels = Kernels::new(isa);
+        for format in Format::ALL.into_iter().filter(|_| kernels.read_packed()) {
+            // 11 groups: two of each stream, and three more.
+            let (rows, columns) = (11 * packed::ROWS, 768);
+            let case = Case::random(format, rows, columns, 20);
+            let Some(size) = packed::size(format, packed::ROWS, columns) else { continue };
+            let mut bytes = vec![0; 11 * size];
+            for (from, to) in
+                case.weight.chunks_exact(case.weight.len() / 11).zip(bytes.chunks_exact_mut(size))
+            {
+                packed::pack(format, columns, from, to);
+            }
+            let matrix = Matrix { packed: true, ..case.matrix(&bytes) };
+            for tokens in [1, 2, 7, 20] {
+                let x = &case.x[..tokens];
+                let activations = case.prepare(&kernels, x);
+                for range in [0..rows, 16..48, 160..176] {
+                    let expected = case.run(isa, range.clone(), x);
+                    let mut out = vec![f32::NAN; tokens * expected[0].len()];
+                    // SAFETY: `out` has that many rows and is ours.
+                    unsafe {
+                        let out = out.as_mut_ptr();
+                        kernels.multiply(
+                            &matrix,
+                            range.clone(),
+                            &activations,
+                            tokens,
+                            out,
+                            expected[0].len(),
+                        );
+                    }
+                    let bits = |out: &[f32]| out.iter().map(|out| out.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&out), bits(&expected.concat()), "{isa} {format} {tokens} {range:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn weights_may_lie_at_any_address() {
     for isa in isas() {
         for format in Format::ALL {
@@ -272,7 +309,7 @@ fn weights_may_lie_at_any_address() {
                 // SAFETY: `out` has that many rows and is ours.
                 unsafe {
                     let (weight, out) = (&case.weight[shift..], out.as_mut_ptr());
-                    kernels.multiply(format, weight, 256, 0..18, &activations, 7, out, 18);
+                    kernels.multiply(&case.matrix(weight), 0..18, &activations, 7, out, 18);
                 }
                 for (out, expected) in out.chunks(18).zip(&expected) {
                     assert_eq!(out, &expected[..18], "{isa} {format} at {shift}");

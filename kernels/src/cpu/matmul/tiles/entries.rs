@@ -8,7 +8,7 @@ use super::super::activations::Chunk;
 use super::columns::Columns;
 use super::many::Tile;
 use super::rows::Rows;
-use super::unpack::Quants;
+use super::unpack::{InPlace, Quants};
 use super::vector::Vector;
 use super::{Sums, TILES, floats};
 
@@ -43,8 +43,8 @@ pub(in super::super) trait Compiled: Vector {
 
 /// The same for one token.
 pub(in super::super) trait CompiledOne: Compiled + Columns {
-    /// See [`Quants::accumulate`].
-    unsafe fn accumulate_one<F: Quants>(
+    /// See [`InPlace::accumulate`].
+    unsafe fn accumulate_one<F: InPlace>(
         rows: &Rows,
         offset: usize,
         blocks: usize,
@@ -121,14 +121,14 @@ macro_rules! compiled_one {
     ($vector:ty, $features:literal) => {
         const _: () = {
             use $crate::cpu::matmul::activations::Chunk;
-            use $crate::cpu::matmul::tiles::{entries::CompiledOne, rows::Rows, unpack::Quants};
+            use $crate::cpu::matmul::tiles::{entries::CompiledOne, rows::Rows, unpack::InPlace};
 
             impl CompiledOne for $vector {
                 // As a part of its caller, which has registers of its own to keep, it may compute addresses again and again. The
                 // compiler heeds this for calls from functions with the same instructions only, and inlines small ones elsewhere.
                 #[inline(never)]
                 #[target_feature(enable = $features)]
-                unsafe fn accumulate_one<F: Quants>(
+                unsafe fn accumulate_one<F: InPlace>(
                     rows: &Rows,
                     offset: usize,
                     blocks: usize,
@@ -165,7 +165,7 @@ macro_rules! entries {
         /// As [`Kernels::multiply`](crate::cpu::matmul::Kernels::multiply), with the sizes checked, on a machine with these features.
         #[target_feature(enable = $features)]
         pub(in $crate::cpu::matmul) unsafe fn multiply_quants<
-            F: $crate::cpu::matmul::tiles::unpack::Quants,
+            F: $crate::cpu::matmul::tiles::unpack::InPlace,
         >(
             product: &$crate::cpu::matmul::Product<'_>,
         ) {

@@ -43,7 +43,7 @@ pub(in super::super) trait Multiplier<V: Vector> {
 }
 
 /// By instructions of the vector, with the sums of a few tokens in registers.
-pub(super) struct Registers;
+pub(in super::super) struct Registers;
 
 impl<V: Compiled> Multiplier<V> for Registers {
     const NEAR: usize = 768 << 10;
@@ -243,7 +243,7 @@ unsafe fn add_part<V: Vector, F: Quants, const T: usize>(
             for token in 0..T {
                 for tile in 0..TILES {
                     let (sum, partial) = (&mut integers[token][tile], partial[token][tile]);
-                    *sum = add_partial::<V, F>(*sum, partial, &tiles[tile], x[token], part);
+                    *sum = add_partial::<V, F>(*sum, partial, &tiles[tile].scales, x[token], part);
                 }
             }
         }
@@ -282,7 +282,7 @@ unsafe fn add_part_of_tile<V: Vector, F: Quants, const T: usize>(
             }
             for token in 0..T {
                 let sum = &mut integers[token][tile];
-                *sum = add_partial::<V, F>(*sum, sums[token], &tiles[tile], x[token], part);
+                *sum = add_partial::<V, F>(*sum, sums[token], &tiles[tile].scales, x[token], part);
             }
         }
     }
@@ -293,11 +293,17 @@ unsafe fn add_part_of_tile<V: Vector, F: Quants, const T: usize>(
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn add_partial<V: Vector, F: Quants>(sum: V, partial: V, tile: &Tile<V>, x: &Chunk, part: usize) -> V {
+pub(super) unsafe fn add_partial<V: Vector, F: Quants>(
+    sum: V,
+    partial: V,
+    scales: &Scales<V>,
+    x: &Chunk,
+    part: usize,
+) -> V {
     // SAFETY: as the caller says.
     unsafe {
         if F::NESTED {
-            V::add_scaled(sum, partial, tile.scales.parts[part], x.multipliers[part / parts::<F>()])
+            V::add_scaled(sum, partial, scales.parts[part], x.multipliers[part / parts::<F>()])
         } else if F::SIGNED {
             V::end::<true>(sum, partial)
         } else {
@@ -380,7 +386,7 @@ const fn by_tile<V: Vector, F: Quants>() -> Option<usize> {
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
+pub(super) unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
     let in_pairs = in_pairs::<V, F>();
     // SAFETY: as the caller says.
     unsafe {
@@ -394,7 +400,7 @@ unsafe fn begin<V: Vector, F: Quants>(x: &Chunk, part: usize) -> V {
 }
 
 /// Integer sums in every block of 32 columns, each with a scale of its own.
-const fn parts<F: Quants>() -> usize {
+pub(super) const fn parts<F: Quants>() -> usize {
     if F::HALVES { 2 } else { 1 }
 }
 
@@ -403,7 +409,7 @@ const fn parts<F: Quants>() -> usize {
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn add_nested<V: Vector, F: Quants>(
+pub(super) unsafe fn add_nested<V: Vector, F: Quants>(
     scales: &Scales<V>,
     x: &Chunk,
     total: V,
@@ -424,7 +430,7 @@ unsafe fn add_nested<V: Vector, F: Quants>(
 /// # Safety
 /// A chunk has these steps, and the instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
+pub(super) unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
     // SAFETY: as the caller says.
     unsafe { V::broadcast(x.quants.as_ptr().add(4 * step)) }
 }
@@ -434,7 +440,11 @@ unsafe fn broadcast<V: Vector>(x: &Chunk, step: usize) -> V::Broadcast {
 /// # Safety
 /// The instructions of `V` are enabled.
 #[inline(always)]
-unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(partial: V, weights: V, x: V::Broadcast) -> V {
+pub(super) unsafe fn multiply<V: Vector, F: Quants, const STEP: usize>(
+    partial: V,
+    weights: V,
+    x: V::Broadcast,
+) -> V {
     // SAFETY: as the caller says.
     unsafe {
         if F::SIGNED {

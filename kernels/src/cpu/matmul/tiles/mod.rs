@@ -17,6 +17,8 @@ pub(super) mod entries;
 pub(super) mod floats;
 pub(super) mod many;
 pub(super) mod one;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod packed;
 pub(super) mod rows;
 pub(super) mod unpack;
 pub(super) mod vector;
@@ -25,7 +27,7 @@ use super::activations::Chunk;
 use super::{BLOCK, CHUNK, Product};
 use entries::Compiled;
 use rows::Rows;
-use unpack::Quants;
+use unpack::{InPlace, Quants};
 use vector::{Floats, Vector};
 
 /// Tiles that share a load of activations.
@@ -71,7 +73,7 @@ impl<V: Vector> Scales<V> {
 /// # Safety
 /// As [`Kernels::multiply`](super::Kernels::multiply), with the sizes checked, inlined where the instructions of `V` are enabled.
 #[inline(always)]
-pub(super) unsafe fn multiply_quants<V: Compiled, F: Quants>(product: &Product<'_>) {
+pub(super) unsafe fn multiply_quants<V: Compiled, F: InPlace>(product: &Product<'_>) {
     // SAFETY: the same contract.
     unsafe {
         if product.tokens == 1 {

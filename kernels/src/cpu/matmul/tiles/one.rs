@@ -9,7 +9,7 @@ use super::super::{BLOCK, CHUNK, Product};
 use super::columns::{Columns, Line, ROWS};
 use super::entries::CompiledOne;
 use super::rows::{Rows, distance, prefetch_next};
-use super::unpack::{PackedScales, Quants};
+use super::unpack::{InPlace, PackedScales, Quants};
 use super::vector::Floats;
 use super::{add_block, add_total, block_start, store, take_off_minima};
 
@@ -19,7 +19,7 @@ type Factors = [[MaybeUninit<[i32; 4]>; 2]; CHUNK / BLOCK];
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
 #[inline(always)]
-pub(super) unsafe fn multiply_one<V: CompiledOne, F: Quants>(product: &Product<'_>) {
+pub(super) unsafe fn multiply_one<V: CompiledOne, F: InPlace>(product: &Product<'_>) {
     let mut rest = product.rows.clone();
     let apart = distance(product, ROWS);
     for first in rest.start..rest.start + apart {
@@ -38,7 +38,7 @@ pub(super) unsafe fn multiply_one<V: CompiledOne, F: Quants>(product: &Product<'
 /// # Safety
 /// As [`multiply_quants`](super::multiply_quants), with one token.
 #[inline(always)]
-unsafe fn multiply_rows<V: CompiledOne, F: Quants>(product: &Product<'_>, rows: Rows) {
+unsafe fn multiply_rows<V: CompiledOne, F: InPlace>(product: &Product<'_>, rows: Rows) {
     const { assert!(V::LANES == ROWS) }
     // SAFETY: of all below, the instructions are enabled.
     unsafe {
@@ -84,7 +84,7 @@ pub(super) trait NestedHalves: Nested {
 /// `sum` and the products of blocks that have scales of their own.
 ///
 /// # Safety
-/// As [`Quants::accumulate`].
+/// As [`InPlace::accumulate`].
 #[inline(always)]
 pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
     rows: &Rows,
@@ -112,7 +112,7 @@ pub(super) unsafe fn accumulate_plain<V: Columns, F: Plain>(
 /// `sum` and the products of a chunk whose scales are nested.
 ///
 /// # Safety
-/// As [`Quants::accumulate`].
+/// As [`InPlace::accumulate`].
 #[inline(always)]
 pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
     rows: &Rows,
@@ -155,7 +155,7 @@ pub(super) unsafe fn accumulate_nested<V: Columns, F: Nested>(
 /// Add the products of two blocks that share bytes, of rows `4 * FOUR` to `4 * FOUR + 3`.
 ///
 /// # Safety
-/// As [`Quants::accumulate`].
+/// As [`InPlace::accumulate`].
 #[inline(always)]
 unsafe fn add_pair<V: Columns, F: Nested, const FOUR: usize>(
     rows: &Rows,
@@ -182,7 +182,7 @@ unsafe fn add_pair<V: Columns, F: Nested, const FOUR: usize>(
 /// The same of row `ROW` of the four, whose chunk this is.
 ///
 /// # Safety
-/// As [`Quants::accumulate`].
+/// As [`InPlace::accumulate`].
 #[inline(always)]
 unsafe fn add_row<L: Line, F: Nested, const ROW: usize>(
     chunk: *const u8,
@@ -205,7 +205,7 @@ unsafe fn add_row<L: Line, F: Nested, const ROW: usize>(
 /// register as soon as they are loaded.
 ///
 /// # Safety
-/// As [`Quants::accumulate`].
+/// As [`InPlace::accumulate`].
 #[inline(always)]
 pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
     rows: &Rows,

@@ -7,6 +7,8 @@ use super::super::Product;
 use super::TILES;
 use super::columns::Columns;
 use super::vector::Vector;
+#[cfg(target_arch = "x86_64")]
+use crate::packed;
 
 /// How far ahead a row is brought near: five lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
 /// leave room for others in the L1 cache.
@@ -81,6 +83,13 @@ impl Rows {
     #[inline(always)]
     pub(in super::super) fn row_in_turn<V: Columns>(&self, lane: usize, offset: usize) -> *const u8 {
         V::opaque(self.start.wrapping_add(offset).wrapping_add(lane * self.stride))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    /// Where packed rows have `offset`: their first lines are as many bytes together as they have before it.
+    #[inline(always)]
+    pub(super) fn packed(&self, offset: usize) -> *const u8 {
+        self.start.wrapping_add(packed::ROWS * offset)
     }
 
     /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part

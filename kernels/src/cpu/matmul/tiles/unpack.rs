@@ -34,7 +34,14 @@ pub(in super::super) trait Quants {
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, blocks: usize, scales: &mut Scales<V>);
     /// Their quants, a row in every lane and four columns in each vector.
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, blocks: usize, quants: &mut [V; CHUNK / 4]);
+}
+
+/// A format whose blocks are multiplied with one token where they lie.
+pub(in super::super) trait InPlace: Quants {
     /// `sum` and the products of these blocks with one token: [`accumulate_plain`] or [`accumulate_nested`].
+    ///
+    /// # Safety
+    /// As those of [`Quants`].
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,
         offset: usize,
@@ -100,8 +107,17 @@ impl<V: Vector> PackedScales<V> {
     #[inline(always)]
     pub(super) unsafe fn load(rows: &Rows, offset: usize) -> Self {
         // SAFETY: as the caller says.
+        unsafe { Self::new(V::load_16(rows, offset)) }
+    }
+
+    /// Of these 16 bytes of every row.
+    ///
+    /// # Safety
+    /// The instructions of `V` are enabled.
+    #[inline(always)]
+    pub(super) unsafe fn new([floats, low_scales, low_minima, high]: [V; 4]) -> Self {
+        // SAFETY: as the caller says.
         unsafe {
-            let [floats, low_scales, low_minima, high] = V::load_16(rows, offset);
             Self {
                 scales: [low_scales.and(63), high.and(15).or(low_scales.field(-2, 0x30))],
                 minima: [low_minima.and(63), high.field(-4, 15).or(low_minima.field(-2, 0x30))],
@@ -124,7 +140,7 @@ impl<V: Vector> PackedScales<V> {
     /// # Safety
     /// The instructions of `V` are enabled.
     #[inline(always)]
-    unsafe fn unpack(&self, to: &mut Scales<V>) {
+    pub(super) unsafe fn unpack(&self, to: &mut Scales<V>) {
         (to.whole, to.whole_minimum) = (self.whole, self.whole_minimum);
         // SAFETY: as the caller says.
         to.minima = unsafe { V::minima(self.minima) };
@@ -175,6 +191,9 @@ impl Quants for Q4_0 {
             }
         }
     }
+}
+
+impl InPlace for Q4_0 {
     #[inline(always)]
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,
@@ -220,17 +239,18 @@ impl Quants for Q8_0 {
                 let signed = unsafe { V::load(rows, offset + 2 + 16 * first) };
                 for part in 0..V::PARTS {
                     let mut lanes = signed.as_ref()[part];
-                    if V::WHOLE_BYTES {
-                        for lanes in &mut lanes {
-                            // SAFETY: as the caller says.
-                            *lanes = unsafe { lanes.flip(0x80) };
-                        }
+                    for lanes in &mut lanes {
+                        // SAFETY: as the caller says.
+                        *lanes = unsafe { lanes.whole_bytes() };
                     }
                     put(quants, 2 * block + first + part, lanes);
                 }
             }
         }
     }
+}
+
+impl InPlace for Q8_0 {
     #[inline(always)]
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,
@@ -284,6 +304,9 @@ impl Quants for Q4_K {
             }
         }
     }
+}
+
+impl InPlace for Q4_K {
     #[inline(always)]
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,
@@ -334,6 +357,9 @@ impl Quants for Q5_K {
             unpack_pair::<V>(rows, offset, 3, &high, quants);
         }
     }
+}
+
+impl InPlace for Q5_K {
     #[inline(always)]
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,
@@ -423,6 +449,9 @@ impl Quants for Q6_K {
             }
         }
     }
+}
+
+impl InPlace for Q6_K {
     #[inline(always)]
     unsafe fn accumulate<V: Columns>(
         rows: &Rows,

@@ -84,6 +84,12 @@ pub(in super::super) trait Vector: Copy {
         // SAFETY: as the trait says.
         unsafe { self.shift(shift).and(mask) }
     }
+    /// Signed bytes as [`Self::multiply`] wants them: with 128 added where [`Self::WHOLE_BYTES`].
+    #[inline(always)]
+    unsafe fn whole_bytes(self) -> Self {
+        // SAFETY: as the trait says.
+        if Self::WHOLE_BYTES { unsafe { self.flip(0x80) } } else { self }
+    }
     /// Minima of every lane, unsigned bytes of 8 blocks, as [`Self::dot_minima`] wants them.
     unsafe fn minima(bytes: [Self; 2]) -> Self::Minima;
     /// In each lane, the products of its minima with [`Chunk::sums`].

@@ -11,11 +11,14 @@ use std::mem::MaybeUninit;
 
 use super::super::activations::{Chunk, READ_BEHIND};
 use super::super::tiles::many::{Multiplier, Tile, multiply_many};
-use super::super::tiles::unpack::{Q4_0, Q8_0, Quants, offset};
+use super::super::tiles::packed::{Pack, Packed};
+use super::super::tiles::unpack::{InPlace, Q4_0, Q8_0, Quants, offset};
 use super::super::tiles::vector::Vector;
 use super::super::tiles::{Sums, TILES, add_block};
 use super::super::{BLOCK, CHUNK, Kernels, Product};
 use super::avx512::{self, Avx512};
+use super::packed;
+use crate::block::Format;
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -30,17 +33,50 @@ pub(super) fn plug(kernels: &mut Kernels) {
     avx512::plug(kernels);
     kernels.q4_0 = multiply_quants::<Q4_0>;
     kernels.q8_0 = multiply_quants::<Q8_0>;
+    kernels.packed = |format| match format {
+        Format::Q4_0 => Some(multiply_packed::<Q4_0>),
+        Format::Q8_0 => Some(multiply_packed::<Q8_0>),
+        _ => packed::kernel(format),
+    };
 }
 
 /// # Safety
 /// As [`Kernels::multiply`], with the sizes checked, on a machine with AMX.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn multiply_quants<F: Quants>(product: &Product<'_>) {
-    // SAFETY: the same contract; between the first and the last instruction, tiles have the shapes that `Amx` wants.
+unsafe fn multiply_quants<F: InPlace>(product: &Product<'_>) {
+    // SAFETY: the same contract.
     unsafe {
         if product.tokens < ROWS {
-            return avx512::multiply_quants::<F>(product);
+            avx512::multiply_quants::<F>(product)
+        } else {
+            multiply_tiles::<F>(product)
         }
+    }
+}
+
+/// The same of a packed matrix.
+///
+/// # Safety
+/// As [`multiply_quants`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply_packed<F: Pack>(product: &Product<'_>) {
+    // SAFETY: the same contract.
+    unsafe {
+        if product.tokens < ROWS {
+            packed::multiply::<F>(product)
+        } else {
+            multiply_tiles::<Packed<F>>(product)
+        }
+    }
+}
+
+/// # Safety
+/// As [`multiply_quants`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply_tiles<F: Quants>(product: &Product<'_>) {
+    // SAFETY: the same contract; between the first and the last instruction, tiles have the shapes that `Amx` wants.
+    unsafe {
         asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly, preserves_flags));
         multiply_many::<Avx512, F, Amx>(product);
         asm!("tilerelease", options(nostack, nomem, preserves_flags));

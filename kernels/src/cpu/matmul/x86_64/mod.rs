@@ -3,6 +3,7 @@
 mod amx;
 mod avx2;
 mod avx512;
+mod packed;
 
 use super::{Isa, Kernels};
 
@@ -11,7 +12,10 @@ pub(super) fn plug(kernels: &mut Kernels) {
     match kernels.isa {
         Isa::Avx2 => avx2::plug(kernels),
         Isa::AvxVnni => avx2::vnni::plug(kernels),
-        Isa::Avx512 => avx512::plug(kernels),
+        Isa::Avx512 => {
+            avx512::plug(kernels);
+            kernels.packed = packed::kernel;
+        }
         Isa::Amx => amx::plug(kernels),
         _ => {}
     }
