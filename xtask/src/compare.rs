@@ -54,6 +54,9 @@ pub(crate) struct Arguments {
     /// How both keep keys and values
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     cache_type: CacheType,
+    /// Have wasm-chord multiply with packed weights, as its option --pack says
+    #[arg(long)]
+    pack: bool,
     /// How often everything is measured
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -85,8 +88,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => python::target()?.join("models"),
     };
     let mut out = std::io::stdout();
-    let mut report =
-        Report::new(Machine::describe(), theirs.describe()?, name(&arguments.cache_type), arguments.busy);
+    let mut report = Report {
+        machine: Machine::describe(),
+        theirs: theirs.describe()?,
+        cache_type: name(&arguments.cache_type),
+        busy: arguments.busy,
+        packed: arguments.pack,
+        configurations: Vec::new(),
+    };
     writeln!(out, "{}", report.header(arguments.rounds))?;
     for &shape in &arguments.shapes {
         for &format in &arguments.formats {
@@ -101,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     depth: arguments.depth,
                     parallel: arguments.parallel,
                     cache_type: arguments.cache_type,
+                    pack: arguments.pack,
                 };
                 let round = |_| {
                     beside_busy(arguments.busy, || {

@@ -34,6 +34,8 @@ pub(super) struct Work {
     /// Sequences that make tokens side by side.
     pub(super) parallel: u32,
     pub(super) cache_type: CacheType,
+    /// Whether wasm-chord packs weights.
+    pub(super) pack: bool,
 }
 
 /// What one program did in one round.
@@ -117,6 +119,7 @@ impl Ours {
             let mut command = Command::new(&self.program);
             command.arg(task).arg("--model").arg(&work.model).args(["--threads", &work.threads.to_string()]);
             command.args(["--cache-type", &name(&work.cache_type)]);
+            command.args(work.pack.then_some("--pack"));
             command
         };
         let mut first = command("run");
@@ -255,6 +258,7 @@ mod tests {
             depth: 0,
             parallel: 1,
             cache_type: CacheType::F16,
+            pack: false,
         };
         let names = |work: &Work| work.tests().into_iter().map(|test| test.name).collect::<Vec<_>>();
         assert_eq!(names(&work), ["pp512", "tg128"]);

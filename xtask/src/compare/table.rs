@@ -10,13 +10,15 @@ use super::programs::{Measured, Test};
 /// Everything that was measured, as `--json` writes it.
 #[derive(Serialize)]
 pub(super) struct Report {
-    machine: Machine,
+    pub(super) machine: Machine,
     /// Version of llama.cpp's package and what it was built for.
-    theirs: String,
+    pub(super) theirs: String,
     /// How both keep keys and values.
-    cache_type: String,
+    pub(super) cache_type: String,
     /// Threads that were busy meanwhile.
-    busy: u32,
+    pub(super) busy: u32,
+    /// Whether wasm-chord multiplied with packed weights.
+    pub(super) packed: bool,
     pub(super) configurations: Vec<Configuration>,
 }
 
@@ -42,18 +44,15 @@ pub(super) struct Round {
 }
 
 impl Report {
-    pub(super) fn new(machine: Machine, theirs: String, cache_type: String, busy: u32) -> Self {
-        Self { machine, theirs, cache_type, busy, configurations: Vec::new() }
-    }
-
     /// What it was measured on, and the head of the table of speeds.
     pub(super) fn header(&self, rounds: u32) -> String {
         let Machine { processor, cores, instructions, date } = &self.machine;
         let (instructions, theirs, cache) = (instructions.join(" "), &self.theirs, &self.cache_type);
         let busy = if self.busy > 0 { format!("{} busy threads beside; ", self.busy) } else { String::new() };
+        let packed = if self.packed { "weights of wasm-chord packed; " } else { "" };
         format!(
             "{processor}, {cores} cores, {instructions}; {date}; {theirs}; \
-             keys and values in {cache}; {busy}medians of {rounds} rounds.\n\n\
+             keys and values in {cache}; {packed}{busy}medians of {rounds} rounds.\n\n\
              | shape | format | threads | test | wasm-chord t/s | llama.cpp t/s | ratio | weights GB/s | of streaming |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
         )
@@ -177,6 +176,7 @@ mod tests {
             theirs: "llama.cpp 1".into(),
             cache_type: "f16".into(),
             busy: 0,
+            packed: false,
             configurations: vec![configuration],
         }
     }
