@@ -31,8 +31,8 @@ pub(crate) struct MachineOptions {
     /// Threads that compute; one for every core if absent.
     #[arg(short, long, value_name = "N", env = "WASM_CHORD_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Multiply with a packed copy of the weights, which is faster where arithmetic is slower than memory; a file beside the model and
-    /// as large as it, written the first time. Needs AVX-512.
+    /// Multiply with a packed copy of the weights, a file beside the model and as large, which is written the first time. Faster where
+    /// arithmetic is slower than memory; needs AVX-512 with VNNI.
     #[arg(long, env = "WASM_CHORD_PACK")]
     pack: bool,
     /// Guest component to run instead of the built-in one.

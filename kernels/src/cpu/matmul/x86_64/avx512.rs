@@ -76,6 +76,12 @@ impl Vector for Avx512 {
             }
         })
     }
+    /// A rotation, whose direction may be known late.
+    #[inline(always)]
+    unsafe fn field(self, shift: i32, mask: u8) -> Self {
+        // SAFETY: see above the impl.
+        unsafe { Self(_mm512_rolv_epi32(self.0, _mm512_set1_epi32(shift))).and(mask) }
+    }
     #[inline(always)]
     unsafe fn to_floats(self) -> Sixteen {
         // SAFETY: see above the impl.
