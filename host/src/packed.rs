@@ -11,9 +11,9 @@
 //!
 //! It is as little trusted as a model file: all that its numbers can do is to name other bytes of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,16 +57,16 @@ impl Packed {
             mapping => mapping?,
         };
         let bytes: &[u8] = (*mapping).as_ref();
-        let Some((stamps, matrices)) = read_header(bytes) else { return Ok(None) };
-        let known: Vec<_> = model.iter().map(|mapping| Stamp::of(mapping)).collect();
-        if stamps.iter().map(|(stamp, _)| stamp).ne(&known) {
-            let same_length = stamps.iter().map(|(stamp, _)| stamp.length).eq(known.iter().map(|s| s.length));
-            let same = same_length && stamps.iter().zip(model).all(|((_, of), file)| *of == digest(file));
-            if !same {
+        let Some(Header { files, matrices }) = Header::read(bytes) else { return Ok(None) };
+        let now: Vec<_> = model.iter().map(|mapping| Stamp::of(mapping)).collect();
+        if files.iter().map(|(stamp, _)| stamp).ne(&now) {
+            let same_lengths =
+                files.iter().map(|(stamp, _)| stamp.length).eq(now.iter().map(|now| now.length));
+            if !same_lengths || files.iter().zip(model).any(|((_, then), file)| *then != digest(file)) {
                 return Ok(None);
             }
             // The same bytes with another time, as in a copy: no need to read them all again next time.
-            if let Err(error) = write_stamps(path, &known) {
+            if let Err(error) = write_stamps(path, &now) {
                 tracing::debug!("the times in {} stay as they are: {error}", path.display());
             }
         }
@@ -141,36 +141,50 @@ const STAMP: usize = 8 + 8 + size_of::<Sha>();
 /// Bytes that name a matrix.
 const MATRIX: usize = 5 * 8;
 
-/// The stamps and digests of the model's files, and the matrices by their addresses; none if it is something else, was not written to its
-/// end, or has another order.
-#[expect(clippy::type_complexity, reason = "one caller takes it apart")]
-fn read_header(mut bytes: &[u8]) -> Option<(Vec<(Stamp, Sha)>, HashMap<u64, Matrix>)> {
-    let length = bytes.len() as u64;
-    let mut take = |count: usize| bytes.split_off(..count);
-    let number = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
-    if take(MAGIC.len())? != MAGIC || take(4)? != packed::VERSION.to_le_bytes() {
-        return None;
-    }
-    let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
-    let mut stamps = Vec::new();
-    for _ in 0..count {
-        let stamp = Stamp { length: number(take(8)?)?, modified: number(take(8)?)? };
-        stamps.push((stamp, take(size_of::<Sha>())?.try_into().ok()?));
-    }
-    let mut matrices = HashMap::new();
-    for _ in 0..number(take(8)?)? {
-        let address = number(take(8)?)?;
-        let format = *Format::ALL.get(usize::try_from(number(take(8)?)?).ok()?)?;
-        let rows = usize::try_from(number(take(8)?)?).ok()?;
-        let columns = usize::try_from(number(take(8)?)?).ok()?;
-        let offset = number(take(8)?)?;
-        let end = offset.checked_add(packed::size(format, rows, columns)? as u64)?;
-        if end > length || !offset.is_multiple_of(ALIGNMENT) {
+/// What stands in front of the packed matrices.
+struct Header {
+    /// The model's files as they were.
+    files: Vec<(Stamp, Sha)>,
+    /// By their addresses in the model.
+    matrices: HashMap<u64, Matrix>,
+}
+
+impl Header {
+    /// None if the file is something else, was not written to its end, or has another order.
+    fn read(mut bytes: &[u8]) -> Option<Self> {
+        let length = bytes.len() as u64;
+        if take(&mut bytes)? != MAGIC || take(&mut bytes)? != packed::VERSION.to_le_bytes() {
             return None;
         }
-        matrices.insert(address, Matrix { format, rows, columns, offset });
+        let mut files = Vec::new();
+        for _ in 0..u32::from_le_bytes(take(&mut bytes)?) {
+            let stamp = Stamp { length: number(&mut bytes)?, modified: number(&mut bytes)? };
+            files.push((stamp, take(&mut bytes)?));
+        }
+        let mut matrices = HashMap::new();
+        for _ in 0..number(&mut bytes)? {
+            let address = number(&mut bytes)?;
+            let format = *Format::ALL.get(usize::try_from(number(&mut bytes)?).ok()?)?;
+            let rows = usize::try_from(number(&mut bytes)?).ok()?;
+            let columns = usize::try_from(number(&mut bytes)?).ok()?;
+            let offset = number(&mut bytes)?;
+            let end = offset.checked_add(packed::size(format, rows, columns)? as u64)?;
+            if end > length || !offset.is_multiple_of(ALIGNMENT) {
+                return None;
+            }
+            matrices.insert(address, Matrix { format, rows, columns, offset });
+        }
+        Some(Self { files, matrices })
     }
-    Some((stamps, matrices))
+}
+
+/// The next bytes, if there are as many.
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    bytes.split_off(..N)?.try_into().ok()
+}
+
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_le_bytes)
 }
 
 fn write_stamps(path: &Path, stamps: &[Stamp]) -> io::Result<()> {
@@ -198,11 +212,11 @@ fn write_all(
     }
 
     let size = |weight: &Weight| packed::size(weight.format(), weight.rows(), weight.columns());
-    let mut named = HashMap::new();
+    let mut addresses = HashSet::new();
     let matrices: Vec<(u64, &Weight, usize)> = matrices
         .iter()
         .filter_map(|&(address, weight)| Some((address, weight, size(weight)?)))
-        .filter(|&(address, ..)| named.insert(address, ()).is_none())
+        .filter(|&(address, ..)| addresses.insert(address))
         .collect();
     file.write_all(&(matrices.len() as u64).to_le_bytes())?;
     let mut end = (STAMPS + model.len() * STAMP + 8 + matrices.len() * MATRIX) as u64;
@@ -218,8 +232,8 @@ fn write_all(
 
     let mut group = Vec::new();
     for &(_, weight, size) in &matrices {
-        let gap = file.stream_position()?.next_multiple_of(ALIGNMENT) - file.stream_position()?;
-        file.write_all(&vec![0; gap as usize])?;
+        let here = file.stream_position()?;
+        io::copy(&mut io::repeat(0).take(here.next_multiple_of(ALIGNMENT) - here), &mut file)?;
         let groups = weight.rows() / packed::ROWS;
         group.resize(size / groups, 0);
         for rows in weight.bytes().chunks_exact(weight.bytes().len() / groups) {

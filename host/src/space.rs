@@ -150,3 +150,35 @@ impl From<OutOfRange> for AccessError {
         Self::OutOfRange(address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    #[test]
+    fn a_packed_copy_is_found_by_address_and_shape_and_reported_when_cut_short() {
+        let folder = std::env::temp_dir().join(format!("wasm-chord-space-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let size = 16 * 144;
+        fs::write(folder.join("model"), vec![0x21; 100 + size]).unwrap();
+
+        let space = AddressSpace::open(folder.join("model")).unwrap();
+        let bytes = space.bytes(100, size as u64).unwrap();
+        let weight = Weight::new(bytes, Format::Q4_K, 16, 256).unwrap();
+        space.pack(|| Ok(vec![weight])).unwrap();
+        let packed = space.packed(100, Format::Q4_K, 16, 256).unwrap();
+        assert_eq!(packed.len(), size);
+        for (address, rows, columns) in [(101, 16, 256), (100, 32, 256), (100, 16, 512)] {
+            assert!(space.packed(address, Format::Q4_K, rows, columns).is_none());
+        }
+        assert_eq!(space.check(), Ok(()));
+
+        let file = File::options().write(true).open(folder.join("model.wcpack")).unwrap();
+        file.set_len(4096).unwrap();
+        assert_eq!(packed.as_ref()[0], 0);
+        let Err(AccessError::Damaged(message)) = space.check() else { panic!("it was cut short") };
+        assert!(message.contains("model.wcpack was shortened"), "{message}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) struct MachineOptions {
     #[arg(short, long, value_name = "N", env = "WASM_CHORD_THREADS")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Multiply with a packed copy of the weights, a file beside the model and as large, which is written the first time. Faster where
-    /// arithmetic is slower than memory; needs AVX-512 with VNNI.
+    /// arithmetic is slower than memory; needs AVX-512 with VNNI, or NEON with dot products.
     #[arg(long, env = "WASM_CHORD_PACK")]
     pack: bool,
     /// Guest component to run instead of the built-in one.

@@ -17,7 +17,10 @@ use super::{Isa, Kernels};
 pub(super) fn plug(kernels: &mut Kernels) {
     match kernels.isa {
         Isa::Neon => neon::plug(kernels),
-        Isa::DotProd => dotprod::plug(kernels),
+        Isa::DotProd => {
+            dotprod::plug(kernels);
+            kernels.packed = packed::dotprod::kernel;
+        }
         _ => {}
     }
 }
@@ -38,6 +41,14 @@ mod dotprod {
     compiled!(Neon<true>, Neon<true>, "neon,dotprod");
     compiled_one!(Neon<true>, "neon,dotprod");
     entries!(Neon<true>, "neon,dotprod");
+}
+
+mod packed {
+    //! Packed weights, two vectors a line.
+    use super::super::tiles::packed::packed;
+    use super::Neon;
+
+    packed!(dotprod, Neon<true>, "neon,dotprod");
 }
 
 /// Eight lanes in two registers, multiplied by `sdot` if `DOT`.

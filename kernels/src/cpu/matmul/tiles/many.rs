@@ -363,7 +363,7 @@ unsafe fn multiply_step<V: Vector, F: Quants, const T: usize, const STEP: usize>
 
 /// Steps of four columns that partial sums hold, at most `most`: a power of two, so that they fit into parts. What sums come to in the
 /// end fits, with what was added to quants taken off; on the way there they may wrap around.
-const fn run<V: Vector, F: Quants>(most: usize) -> usize {
+pub(super) const fn run<V: Vector, F: Quants>(most: usize) -> usize {
     if !in_pairs::<V, F>() {
         return most;
     }

@@ -17,7 +17,7 @@ pub(super) mod entries;
 pub(super) mod floats;
 pub(super) mod many;
 pub(super) mod one;
-#[cfg(target_arch = "x86_64")]
+#[cfg(not(target_family = "wasm"))]
 pub(super) mod packed;
 pub(super) mod rows;
 pub(super) mod unpack;

@@ -7,7 +7,7 @@ use super::super::Product;
 use super::TILES;
 use super::columns::Columns;
 use super::vector::Vector;
-#[cfg(target_arch = "x86_64")]
+#[cfg(not(target_family = "wasm"))]
 use crate::packed;
 
 /// How far ahead a row is brought near: five lines are on their way while two chunks of `Q4_K` are multiplied, and eight rows of them
@@ -85,11 +85,13 @@ impl Rows {
         V::opaque(self.start.wrapping_add(offset).wrapping_add(lane * self.stride))
     }
 
-    #[cfg(target_arch = "x86_64")]
-    /// Where packed rows have `offset`: their first lines are as many bytes together as they have before it.
+    /// Where the lines begin that packed rows have at `offset`: those before it are the bytes before it of a group of rows.
+    #[cfg(not(target_family = "wasm"))]
     #[inline(always)]
-    pub(super) fn packed(&self, offset: usize) -> *const u8 {
-        self.start.wrapping_add(packed::ROWS * offset)
+    pub(super) fn packed<V: Vector>(&self, offset: usize) -> *const V {
+        let number = self.first % packed::ROWS;
+        let group = self.start.wrapping_sub(number * self.stride);
+        group.wrapping_add(packed::ROWS * offset).cast::<V>().wrapping_add(number / V::LANES)
     }
 
     /// Bring the next rows near, by as many bytes as are read of these. Four rows lie behind each other, so this walks through a part

@@ -36,7 +36,7 @@ pub(super) fn plug(kernels: &mut Kernels) {
     kernels.packed = |format| match format {
         Format::Q4_0 => Some(multiply_packed::<Q4_0>),
         Format::Q8_0 => Some(multiply_packed::<Q8_0>),
-        _ => packed::kernel(format),
+        _ => packed::avx512::kernel(format),
     };
 }
 
@@ -63,7 +63,7 @@ unsafe fn multiply_packed<F: Pack>(product: &Product<'_>) {
     // SAFETY: the same contract.
     unsafe {
         if product.tokens < ROWS {
-            packed::multiply::<F>(product)
+            packed::avx512::multiply::<F>(product)
         } else {
             multiply_tiles::<Packed<F>>(product)
         }

@@ -14,7 +14,7 @@ pub(super) fn plug(kernels: &mut Kernels) {
         Isa::AvxVnni => avx2::vnni::plug(kernels),
         Isa::Avx512 => {
             avx512::plug(kernels);
-            kernels.packed = packed::kernel;
+            kernels.packed = packed::avx512::kernel;
         }
         Isa::Amx => amx::plug(kernels),
         _ => {}
