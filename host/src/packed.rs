@@ -11,7 +11,7 @@
 //!
 //! It is as little trusted as a model file: all that its numbers can do is to name other bytes of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -212,12 +212,18 @@ fn write_all(
     }
 
     let size = |weight: &Weight| packed::size(weight.format(), weight.rows(), weight.columns());
-    let mut addresses = HashSet::new();
-    let matrices: Vec<(u64, &Weight, usize)> = matrices
-        .iter()
-        .filter_map(|&(address, weight)| Some((address, weight, size(weight)?)))
-        .filter(|&(address, ..)| addresses.insert(address))
-        .collect();
+    let mut matrices: Vec<(u64, &Weight, usize)> =
+        matrices.iter().filter_map(|&(address, weight)| Some((address, weight, size(weight)?))).collect();
+    // Those of strangers may overlap: of all matrices that share bytes one is packed, so that the file grows no larger than the model.
+    matrices.sort_by_key(|&(address, ..)| address);
+    let mut free = 0;
+    matrices.retain(|&(address, weight, _)| {
+        let apart = address >= free;
+        if apart {
+            free = address + weight.bytes().len() as u64;
+        }
+        apart
+    });
     file.write_all(&(matrices.len() as u64).to_le_bytes())?;
     let mut end = (STAMPS + model.len() * STAMP + 8 + matrices.len() * MATRIX) as u64;
     for &(address, weight, size) in &matrices {

@@ -166,11 +166,14 @@ mod tests {
         let space = AddressSpace::open(folder.join("model")).unwrap();
         let bytes = space.bytes(100, size as u64).unwrap();
         let weight = Weight::new(bytes, Format::Q4_K, 16, 256).unwrap();
-        space.pack(|| Ok(vec![weight])).unwrap();
-        let packed = space.packed(100, Format::Q4_K, 16, 256).unwrap();
+        // The same matrix again, and one that shares bytes with it.
+        let other = Weight::new(space.bytes(99, 16 * 144).unwrap(), Format::Q4_0, 16, 256).unwrap();
+        space.pack(|| Ok(vec![weight.clone(), other, weight])).unwrap();
+        assert!(space.packed(100, Format::Q4_K, 16, 256).is_none());
+        let packed = space.packed(99, Format::Q4_0, 16, 256).unwrap();
         assert_eq!(packed.len(), size);
-        for (address, rows, columns) in [(101, 16, 256), (100, 32, 256), (100, 16, 512)] {
-            assert!(space.packed(address, Format::Q4_K, rows, columns).is_none());
+        for (address, rows, columns) in [(101, 16, 256), (99, 32, 256), (99, 16, 512)] {
+            assert!(space.packed(address, Format::Q4_0, rows, columns).is_none());
         }
         assert_eq!(space.check(), Ok(()));
 
