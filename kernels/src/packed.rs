@@ -1,122 +1,50 @@
-//! Packed matrices: the bytes of quantised weights in an order in which wide vectors multiply them as they are loaded.
+//! Packed matrices: the quants of weights in an order in which vectors multiply them as they are loaded. Results are those of the weights
+//! in place, to the bit.
 //!
-//! Sixteen rows are interleaved word by word: a line of 64 bytes has the next four bytes of each of them, so that every row has a lane of
-//! its own, nothing is transposed, and each line is read once, in the order of memory. Of 256 columns of a row, the words are
-//!
-//! - `Q4_0`, `Q8_0`: the scales of eight blocks, then their quants;
-//! - `Q4_K`, `Q5_K`: as in the file;
-//! - `Q6_K`: the scale of the scales and two bytes of zeros, the scales, then for each four of 32 columns of either half the lower bits
-//!   of these and of those 32 columns further, and their upper bits.
-//!
-//! No bit of a weight changes, so neither do results.
+//! What is packed how depends on the instructions that the crate is compiled for: see `packed/words.rs` for native ones and
+//! `packed/bytes.rs` for those of WebAssembly.
+
+#[cfg(target_family = "wasm")]
+pub(crate) mod bytes;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod words;
+
+#[cfg(target_family = "wasm")]
+use bytes as order;
+#[cfg(not(target_family = "wasm"))]
+use words as order;
 
 use crate::block::Format;
 
-/// Rows that are interleaved.
-pub const ROWS: usize = 16;
+/// Rows that are packed together.
+pub const ROWS: usize = order::ROWS;
 
 /// Columns that are packed together.
 const CHUNK: usize = 256;
 
-/// Bytes of a word.
-const WORD: usize = 4;
-
 /// Changes when the order does.
 pub const VERSION: u32 = 1;
 
-/// Words of 256 columns of a row, or `None` for formats that stay as they are.
-pub(crate) const fn words(format: Format) -> Option<usize> {
-    match format {
-        Format::F32 | Format::F16 | Format::BF16 => None,
-        Format::Q4_0 | Format::Q4_K => Some(144 / WORD),
-        Format::Q8_0 => Some(272 / WORD),
-        Format::Q5_K => Some(176 / WORD),
-        Format::Q6_K => Some((210 + 2) / WORD),
-    }
-}
-
-/// Bytes of a packed matrix, or `None` if it stays as it is: floats, and what is not whole groups of 16 rows or 256 columns.
+/// Bytes of a packed matrix, or `None` if it stays as it is: formats without such an order, and what is not whole groups of [`ROWS`] rows
+/// or 256 columns.
 pub fn size(format: Format, rows: usize, columns: usize) -> Option<usize> {
-    let words = words(format).filter(|_| rows.is_multiple_of(ROWS) && columns.is_multiple_of(CHUNK))?;
-    (columns / CHUNK).checked_mul(words * WORD)?.checked_mul(rows)
+    let bytes =
+        order::bytes(format).filter(|_| rows.is_multiple_of(ROWS) && columns.is_multiple_of(CHUNK))?;
+    (columns / CHUNK).checked_mul(bytes)?.checked_mul(rows)
 }
 
-/// Pack 16 rows.
+/// Pack [`ROWS`] rows.
 ///
 /// # Panics
-/// If `rows` are not 16 of `columns` elements of a format that can be packed, or `out` is not as long as [`size`] says.
+/// If `rows` are not as many of `columns` elements of a format that can be packed, or `out` is not as long as [`size`] says.
 pub fn pack(format: Format, columns: usize, rows: &[u8], out: &mut [u8]) {
     let size = size(format, ROWS, columns).expect("a matrix that can be packed");
     let row_bytes = format.row_bytes(columns).expect("a row is a whole number of blocks");
-    assert!(rows.len() == ROWS * row_bytes && out.len() == size, "sixteen rows of {columns} columns");
+    assert!(rows.len() == ROWS * row_bytes && out.len() == size, "{ROWS} rows of {columns} columns");
     let chunks = columns / CHUNK;
     for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
         for (bytes, out) in bytes.chunks_exact(row_bytes / chunks).zip(out.chunks_exact_mut(size / chunks)) {
-            let mut lines = out.as_chunks_mut::<{ ROWS * WORD }>().0.iter_mut();
-            let mut put = |bytes: &[u8]| {
-                for word in bytes.as_chunks::<WORD>().0 {
-                    let line = lines.next().expect("as many lines as words");
-                    line.as_chunks_mut().0[row] = *word;
-                }
-            };
-            match format {
-                Format::Q4_0 | Format::Q8_0 => {
-                    let blocks = bytes.chunks_exact(format.block().1);
-                    let scales: Vec<u8> = blocks.clone().flat_map(|block| &block[..2]).copied().collect();
-                    put(&scales);
-                    blocks.for_each(|block| put(&block[2..]));
-                }
-                Format::Q6_K => {
-                    put(&[bytes[208], bytes[209], 0, 0]);
-                    put(&bytes[192..208]);
-                    for half in 0..2 {
-                        let (low, high) = (&bytes[64 * half..][..64], &bytes[128 + 32 * half..][..32]);
-                        for first in (0..32).step_by(WORD) {
-                            put(&low[first..][..WORD]);
-                            put(&low[32 + first..][..WORD]);
-                            put(&high[first..][..WORD]);
-                        }
-                    }
-                }
-                _ => put(bytes),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_groups_of_quantised_rows_are_packed() {
-        assert_eq!(size(Format::Q4_K, 32, 512), Some(32 * 2 * 144));
-        assert_eq!(size(Format::Q6_K, 16, 256), Some(16 * 212));
-        assert_eq!(size(Format::Q4_K, 24, 512), None);
-        assert_eq!(size(Format::Q8_0, 32, 96), None);
-        assert_eq!(size(Format::F16, 32, 512), None);
-        assert_eq!(size(Format::Q8_0, usize::MAX - 15, 512), None);
-    }
-
-    #[test]
-    fn no_byte_is_lost() {
-        for format in Format::ALL.into_iter().filter(|format| format.is_quantised()) {
-            let columns = 2 * CHUNK;
-            let row_bytes = format.row_bytes(columns).unwrap();
-            // Every byte of a row is another, as far as bytes go.
-            let rows: Vec<u8> = (0..ROWS * row_bytes).map(|index| (index % row_bytes) as u8 ^ 0x55).collect();
-            let mut out = vec![0; size(format, ROWS, columns).unwrap()];
-            pack(format, columns, &rows, &mut out);
-            let count = |bytes: &[u8]| {
-                let mut counts = [0; 256];
-                bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
-                counts
-            };
-            let mut expected = count(&rows);
-            expected[0] += out.len() - rows.len();
-            assert_eq!(count(&out), expected, "{format}");
-            // All rows are equal, so all lanes are.
-            assert!(out.chunks_exact(64).all(|line| line.chunks_exact(4).all(|word| *word == line[..4])));
+            order::pack(format, row, bytes, out);
         }
     }
 }

@@ -36,6 +36,11 @@ impl Quota {
         Some(Charge { quota: self.clone(), bytes })
     }
 
+    /// Bytes that could be taken.
+    pub fn free(&self) -> u64 {
+        self.0.limit - self.0.used.load(Ordering::Relaxed)
+    }
+
     /// [`Device::tensor`], charged until the last view and recording of it is dropped.
     ///
     /// # Errors

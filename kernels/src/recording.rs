@@ -4,7 +4,7 @@
 //! that does not fit is an error here, once, so that devices need not check.
 
 use crate::cache::Cache;
-use crate::tensor::{Bytes, Tensor, Weight};
+use crate::tensor::{Tensor, Weight};
 
 /// One operation. Rows are independent but in `attention`; formulas are per row.
 #[expect(missing_docs, reason = "operands are named as in their formula")]
@@ -133,19 +133,39 @@ impl Recording {
 
     /// The weights that a run touches, in order.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.verbs.iter().flat_map(Verb::weights).flatten()
+        self.uses().map(|(weight, _)| weight)
     }
 
-    /// The same recording on other bytes: `place` says where those of a weight are now.
+    /// The same, and whether each is a matrix that is multiplied there.
+    pub fn uses(&self) -> impl Iterator<Item = (&Weight, bool)> {
+        self.verbs.iter().flat_map(|verb| {
+            let weights = verb.weights().into_iter().enumerate();
+            weights.filter_map(|(index, weight)| Some((weight?, verb.multiplies(index))))
+        })
+    }
+
+    /// The same recording with other weights: `replace` makes them of those that [`Self::uses`] has.
     ///
     /// # Errors
-    /// [`crate::Error::BadShape`] if they are not as many.
-    pub fn with_places(&self, mut place: impl FnMut(&Weight) -> Bytes) -> Result<Self, crate::Error> {
-        let mut moved = self.clone();
-        for weight in moved.verbs.iter_mut().flat_map(Verb::weights_mut).flatten() {
-            *weight = Weight::new(place(weight), weight.format(), weight.rows(), weight.columns())?;
+    /// Those of `replace`, and [`crate::Error::BadShape`] if it makes a matrix of another shape or format.
+    pub fn with_weights(
+        &self,
+        mut replace: impl FnMut(&Weight, bool) -> Result<Weight, crate::Error>,
+    ) -> Result<Self, crate::Error> {
+        let mut replaced = self.clone();
+        for verb in &mut replaced.verbs {
+            let multiplies = [verb.multiplies(0), verb.multiplies(1)];
+            for (weight, multiplied) in verb.weights_mut().into_iter().zip(multiplies) {
+                let Some(weight) = weight else { continue };
+                let other = replace(weight, multiplied)?;
+                let shape = |weight: &Weight| (weight.format(), weight.rows(), weight.columns());
+                if shape(&other) != shape(weight) {
+                    return Err(crate::Error::BadShape("a weight in place of another has its shape".into()));
+                }
+                *weight = other;
+            }
         }
-        Ok(moved)
+        Ok(replaced)
     }
 }
 
@@ -193,6 +213,11 @@ impl Verb {
             Self::Matmul { weight, bias, .. } => [Some(weight), bias.as_ref()],
             _ => [None, None],
         }
+    }
+
+    /// Whether weight `index` is a matrix that is multiplied.
+    fn multiplies(&self, index: usize) -> bool {
+        matches!(self, Self::Matmul { .. }) && index == 0
     }
 
     fn weights_mut(&mut self) -> [Option<&mut Weight>; 2] {

@@ -181,13 +181,18 @@ impl Weight {
         &self.bytes
     }
 
+    /// Bytes of a row in place.
+    pub fn row_bytes(&self) -> usize {
+        self.bytes.len() / self.rows
+    }
+
     /// The blocks of one row.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If there is no such row, or they are not in memory.
     pub fn row(&self, row: usize) -> &[u8] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        let length = self.bytes().len() / self.rows;
+        let length = self.row_bytes();
         &self.bytes()[row * length..(row + 1) * length]
     }
 }

@@ -8,13 +8,20 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use wasm_chord_kernels::quota::Charge;
-use wasm_chord_kernels::{Bytes, Device, Error, Failure, Plan, Quota, Recording, Step};
+use wasm_chord_kernels::{
+    Bytes, Device, Error, Failure, Plan, Quota, Recording, Source, Step, Weight, packed,
+};
+
+/// Bytes of a matrix that are read at once where it is packed.
+const PIECE: usize = 1 << 20;
 
 /// The memory that weights have.
 pub(crate) struct Residency {
     quota: Quota,
     /// What stays, until no plan uses it any more.
     kept: HashMap<Key, Weak<Kept>>,
+    /// All that plans would keep, packed where that is of use: how much it is, while there is what it is read from.
+    wanted: HashMap<Key, (usize, Weak<dyn Source>)>,
     /// Where weights are read to that do not stay, one plan at a time.
     room: Arc<Vec<u8>>,
     /// For the most that one plan may need of it.
@@ -27,8 +34,16 @@ pub struct ResidentPlan {
     resident: bool,
 }
 
-/// Bytes that are elsewhere: address of the source, offset, length.
-type Key = (usize, u64, usize);
+/// Bytes that are elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    /// Address of the source.
+    source: usize,
+    offset: u64,
+    length: usize,
+    /// Whether they are packed on their way.
+    packed: bool,
+}
 
 /// Bytes that were read and stay.
 struct Kept {
@@ -47,7 +62,7 @@ impl AsRef<[u8]> for Kept {
 impl Residency {
     /// Weights take their memory from `quota`.
     pub(crate) fn new(quota: Quota) -> Self {
-        Self { quota, kept: HashMap::new(), room: Arc::default(), reserved: None }
+        Self { quota, kept: HashMap::new(), wanted: HashMap::new(), room: Arc::default(), reserved: None }
     }
 
     /// Compile `recording`; none of its weights need be in memory.
@@ -55,8 +70,17 @@ impl Residency {
     /// # Errors
     /// The device's, and [`Error::OutOfMemory`] if there is no room for its weights alone.
     pub(crate) fn plan(&mut self, device: &dyn Device, recording: Recording) -> Result<ResidentPlan, Error> {
-        let away: HashMap<Key, &Bytes> = away(&recording).collect();
-        let size = away.keys().map(|&(_, _, length)| length).sum();
+        self.wanted.retain(|_, (_, source)| source.strong_count() > 0);
+        let mut away: HashMap<Key, usize> = HashMap::new();
+        for (weight, multiplied) in recording.uses() {
+            let Some(in_place) = key(weight, None) else { continue };
+            away.insert(in_place, in_place.length);
+            let packed = packed_size(device, weight, multiplied);
+            let wanted = key(weight, packed).expect("it is elsewhere");
+            let (source, _) = weight.place().source().expect("it is elsewhere");
+            self.wanted.insert(wanted, (packed.unwrap_or(wanted.length), Arc::downgrade(source)));
+        }
+        let size = away.values().sum();
         if self.reserved.as_ref().is_none_or(|&(reserved, _)| reserved < size) {
             self.reserved = None;
             let charge = self.quota.charge(size as u64).ok_or(Error::OutOfMemory(size))?;
@@ -80,7 +104,7 @@ impl Residency {
         if plan.resident {
             return plan.plan.run(step, &never);
         }
-        let (recording, stays) = self.bring(plan.plan.recording())?;
+        let (recording, stays) = self.bring(device, plan.plan.recording())?;
         let brought = Plan::new(device, recording).map_err(device_failure)?;
         if stays {
             *plan = ResidentPlan { plan: brought, resident: true };
@@ -90,17 +114,24 @@ impl Residency {
     }
 
     /// The recording with all weights in memory, and whether they stay there.
-    fn bring(&mut self, recording: &Recording) -> Result<(Recording, bool), Failure> {
+    fn bring(&mut self, device: &dyn Device, recording: &Recording) -> Result<(Recording, bool), Failure> {
         self.kept.retain(|_, kept| kept.strong_count() > 0);
+        let packs = self.has_room_for_all();
+        let packed_size = |weight: &Weight, multiplied| {
+            if packs { packed_size(device, weight, multiplied) } else { None }
+        };
         let mut here: HashMap<Key, Bytes> = HashMap::new();
         let mut passing: Vec<(Key, &Bytes)> = Vec::new();
-        for (key, bytes) in away(recording) {
+        for (weight, multiplied) in recording.uses() {
+            let packed = packed_size(weight, multiplied);
+            let Some(key) = key(weight, packed) else { continue };
             if here.contains_key(&key) || passing.iter().any(|(other, _)| *other == key) {
                 continue;
             }
-            match self.keep(key, bytes)? {
+            match self.keep(key, weight, packed)? {
                 Some(kept) => drop(here.insert(key, Bytes::new(kept))),
-                None => passing.push((key, bytes)),
+                None if packed.is_some() => return Err(no_room(key.length)),
+                None => passing.push((key, weight.place())),
             }
         }
         let stays = passing.is_empty();
@@ -115,20 +146,43 @@ impl Residency {
                 first += bytes.len();
             }
         }
-        let place = |bytes: &Bytes| key(bytes).map_or_else(|| bytes.clone(), |key| here[&key].clone());
-        let moved = recording.with_places(|weight| place(weight.place())).map_err(device_failure)?;
-        Ok((moved, stays))
+        let brought = recording.with_weights(|weight, multiplied| {
+            let packed = packed_size(weight, multiplied);
+            let Some(key) = key(weight, packed) else { return Ok(weight.clone()) };
+            let bytes = here[&key].clone();
+            match packed {
+                Some(_) => weight.clone().with_packed(bytes),
+                None => Weight::new(bytes, weight.format(), weight.rows(), weight.columns()),
+            }
+        });
+        Ok((brought.map_err(device_failure)?, stays))
     }
 
-    /// Bytes that stay, read now if they are not here yet; none if there is no room for them.
-    fn keep(&mut self, key: Key, bytes: &Bytes) -> Result<Option<Arc<Kept>>, Failure> {
+    /// Whether all that is wanted may stay. If not, nothing is packed, as that would only take room from others.
+    fn has_room_for_all(&self) -> bool {
+        let missing = self.wanted.iter().filter(|(key, _)| !self.kept.contains_key(key));
+        let missing: u64 = missing.map(|(_, (size, _))| *size as u64).sum();
+        missing <= self.quota.free()
+    }
+
+    /// A weight that stays, packed if that takes so many bytes, read now if it is not here yet; none if there is no room for it.
+    fn keep(
+        &mut self,
+        key: Key,
+        weight: &Weight,
+        packed: Option<usize>,
+    ) -> Result<Option<Arc<Kept>>, Failure> {
         if let Some(kept) = self.kept.get(&key).and_then(Weak::upgrade) {
             return Ok(Some(kept));
         }
-        let Some(charge) = self.quota.charge(bytes.len() as u64) else { return Ok(None) };
-        let mut memory = zeros(bytes.len())?;
-        read(bytes, &mut memory)?;
-        let kept = Arc::new(Kept { bytes: memory, _origin: bytes.clone(), _charge: charge });
+        let size = packed.unwrap_or(key.length);
+        let Some(charge) = self.quota.charge(size as u64) else { return Ok(None) };
+        let mut memory = zeros(size)?;
+        match packed {
+            Some(_) => read_packed(weight, &mut memory)?,
+            None => read(weight.place(), 0, &mut memory)?,
+        }
+        let kept = Arc::new(Kept { bytes: memory, _origin: weight.place().clone(), _charge: charge });
         self.kept.insert(key, Arc::downgrade(&kept));
         Ok(Some(kept))
     }
@@ -147,37 +201,58 @@ impl Residency {
         let mut rest = &mut Arc::get_mut(&mut self.room).expect("nobody else has it")[..];
         for (_, bytes) in passing {
             let (to, behind) = rest.split_at_mut(bytes.len());
-            read(bytes, to)?;
+            read(bytes, 0, to)?;
             rest = behind;
         }
         Ok(Bytes::new(self.room.clone()))
     }
 }
 
-/// The bytes of a recording that are elsewhere; those of a weight that is used twice come twice.
-fn away(recording: &Recording) -> impl Iterator<Item = (Key, &Bytes)> {
-    recording.weights().filter_map(|weight| Some((key(weight.place())?, weight.place())))
+/// What a weight is called, in place or packed; none if it is in memory.
+fn key(weight: &Weight, packed: Option<usize>) -> Option<Key> {
+    let (source, offset) = weight.place().source()?;
+    let source = Arc::as_ptr(source).cast::<()>() as usize;
+    Some(Key { source, offset, length: weight.place().len(), packed: packed.is_some() })
 }
 
-fn key(bytes: &Bytes) -> Option<Key> {
-    let (source, offset) = bytes.source()?;
-    Some((Arc::as_ptr(source).cast::<()>() as usize, offset, bytes.len()))
+/// Bytes of a weight where it is packed; none if that is of no use.
+fn packed_size(device: &dyn Device, weight: &Weight, multiplied: bool) -> Option<usize> {
+    weight.place().source().filter(|_| multiplied && device.reads_packed())?;
+    packed::size(weight.format(), weight.rows(), weight.columns())
 }
 
-fn read(bytes: &Bytes, out: &mut [u8]) -> Result<(), Failure> {
+/// Bytes from `first` on of those that are elsewhere.
+fn read(bytes: &Bytes, first: usize, out: &mut [u8]) -> Result<(), Failure> {
     let (source, offset) = bytes.source().expect("only bytes that are elsewhere are read");
-    source.read(offset, out).map_err(Failure::Storage)
+    source.read(offset + first as u64, out).map_err(Failure::Storage)
+}
+
+fn read_packed(weight: &Weight, out: &mut [u8]) -> Result<(), Failure> {
+    let groups = weight.rows() / packed::ROWS;
+    let (size, packed_size) = (weight.place().len() / groups, out.len() / groups);
+    let at_once = (PIECE / size).clamp(1, groups);
+    let mut piece = zeros(at_once * size)?;
+    for (index, out) in out.chunks_mut(at_once * packed_size).enumerate() {
+        let piece = &mut piece[..out.len() / packed_size * size];
+        read(weight.place(), index * at_once * size, piece)?;
+        for (rows, out) in piece.chunks_exact(size).zip(out.chunks_exact_mut(packed_size)) {
+            packed::pack(weight.format(), weight.columns(), rows, out);
+        }
+    }
+    Ok(())
 }
 
 fn zeros(size: usize) -> Result<Vec<u8>, Failure> {
     let mut zeros = Vec::new();
-    zeros.try_reserve_exact(size).map_err(|_| {
-        Failure::Device(format!(
-            "there is no room for {size} bytes of weights; if the sandbox has less than 4 GiB, WASM_CHORD_MEMORY=MIB says so"
-        ))
-    })?;
+    zeros.try_reserve_exact(size).map_err(|_| no_room(size))?;
     zeros.resize(size, 0);
     Ok(zeros)
+}
+
+fn no_room(size: usize) -> Failure {
+    Failure::Device(format!(
+        "there is no room for {size} bytes of weights; if the sandbox has less than 4 GiB, WASM_CHORD_MEMORY=MIB says so"
+    ))
 }
 
 fn device_failure(error: Error) -> Failure {
@@ -272,6 +347,38 @@ mod tests {
     }
 
     #[test]
+    fn matrices_are_packed_if_there_is_room_for_all() {
+        let device = Cpu::new(Some(NonZeroUsize::MIN));
+        // More than a piece.
+        let (format, rows, columns) = (Format::Q6_K, 6400, 256);
+        let size = Weight::size(format, rows, columns).unwrap();
+        let packed_size = packed::size(format, rows, columns).unwrap();
+        let (x, out) = (device.tensor(columns).unwrap(), device.tensor(rows).unwrap());
+        for (memory, packs) in [(size + packed_size, device.reads_packed()), (size + size, false)] {
+            let mut residency = Residency::new(Quota::new(memory as u64));
+            let file = Arc::new(Numbers::default());
+            let bytes = Bytes::elsewhere(file.clone(), 0, size);
+            let mut recorder = Recorder::new();
+            recorder.matmul(&out, &x, &Weight::new(bytes, format, rows, columns).unwrap(), None).unwrap();
+            let plan = residency.plan(&device, recorder.finish()).unwrap();
+            let (brought, stays) = residency.bring(&device, plan.plan.recording()).unwrap();
+            assert!(stays && file.0.load(Ordering::Relaxed) == size);
+            let packed = brought.weights().next().unwrap().packed();
+            assert_eq!(packed.is_some(), packs, "{memory}");
+            let Some(packed) = packed else { continue };
+            let (mut whole, mut expected) = (vec![0; size], vec![0; packed_size]);
+            file.read(0, &mut whole).unwrap();
+            let groups = rows / packed::ROWS;
+            for (rows, out) in
+                whole.chunks_exact(size / groups).zip(expected.chunks_exact_mut(packed_size / groups))
+            {
+                packed::pack(format, columns, rows, out);
+            }
+            assert!(packed.as_ref() == expected);
+        }
+    }
+
+    #[test]
     fn a_plan_that_can_never_be_in_memory_is_refused() {
         let device = Cpu::new(Some(NonZeroUsize::MIN));
         let mut residency = Residency::new(Quota::new(TABLE as u64 - 1));
@@ -289,7 +396,7 @@ mod tests {
         let mut residency = Residency::new(quota.clone());
         let (file, out) = (Arc::new(Numbers::default()), device.tensor(COLUMNS).unwrap());
         let [embed, _] = plans(&device, &mut residency, &file, &out);
-        let (moved, stays) = residency.bring(embed.plan.recording()).unwrap();
+        let (moved, stays) = residency.bring(&device, embed.plan.recording()).unwrap();
         assert!(stays && quota.charge(TABLE as u64).is_none());
         drop(moved);
         assert!(quota.charge(TABLE as u64).is_some());

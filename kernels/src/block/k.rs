@@ -116,6 +116,21 @@ impl BlockQ6_K {
     pub fn scale(&self) -> f32 {
         half_to_f32(self.scale)
     }
+
+    /// The quants, from 0 to 63.
+    pub fn quants(&self) -> [u8; 256] {
+        let mut quants = [0; 256];
+        for (half, quants) in quants.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+            let (low, high) = (&self.low[64 * half..][..64], &self.high[32 * half..][..32]);
+            for i in 0..32 {
+                quants[i] = low[i] & 15 | (high[i] & 3) << 4;
+                quants[32 + i] = low[32 + i] & 15 | (high[i] >> 2 & 3) << 4;
+                quants[64 + i] = low[i] >> 4 | (high[i] >> 4 & 3) << 4;
+                quants[96 + i] = low[32 + i] >> 4 | high[i] >> 6 << 4;
+            }
+        }
+        quants
+    }
 }
 
 // SAFETY: repr(C) of byte arrays only.
@@ -173,13 +188,12 @@ unsafe impl Block for BlockQ6_K {
     const FORMAT: Format = Format::Q6_K;
 
     fn decode(&self, out: &mut [f32]) {
-        for (group, out) in out.chunks_exact_mut(16).enumerate() {
-            let scale = self.scale() * f32::from(self.scales[group]);
-            for (i, out) in out.iter_mut().enumerate() {
-                let (half, place) = (group / 8, group % 8 * 16 + i);
-                let low = self.low[half * 64 + place % 64] >> (place / 64 * 4) & 15;
-                let high = self.high[half * 32 + place % 32] >> (place / 32 * 2) & 3;
-                *out = scale * f32::from((low | high << 4) as i8 - 32);
+        let quants = self.quants();
+        let groups = quants.as_chunks::<16>().0.iter().zip(self.scales);
+        for ((quants, group_scale), out) in groups.zip(out.chunks_exact_mut(16)) {
+            let scale = self.scale() * f32::from(group_scale);
+            for (out, &quant) in out.iter_mut().zip(quants) {
+                *out = scale * f32::from(quant as i8 - 32);
             }
         }
     }

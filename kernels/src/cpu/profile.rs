@@ -145,7 +145,7 @@ fn matmuls<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<String> {
 impl Segment {
     fn bytes(&self, rows: usize) -> u64 {
         let vectors = self.parts.iter().flat_map(|part| [Some(&part.weight), part.bias.as_ref()]);
-        let weights: u64 = vectors.flatten().map(|weight| weight.bytes().len() as u64).sum();
+        let weights: u64 = vectors.flatten().map(|weight| weight.place().len() as u64).sum();
         weights + self.operations.iter().map(|(operation, _)| operation.bytes(rows)).sum::<u64>()
     }
 }
@@ -171,10 +171,10 @@ impl Operation {
     /// Bytes of its weights that it reads for `rows`.
     fn bytes(&self, rows: usize) -> u64 {
         let bytes = match self {
-            Self::Embed { table, .. } => rows * table.row(0).len(),
-            Self::RmsNorm { scale, .. } => scale.bytes().len(),
+            Self::Embed { table, .. } => rows * table.row_bytes(),
+            Self::RmsNorm { scale, .. } => scale.place().len(),
             Self::LayerNorm { scale, bias, .. } => {
-                scale.bytes().len() + bias.as_ref().map_or(0, |bias| bias.bytes().len())
+                scale.place().len() + bias.as_ref().map_or(0, |bias| bias.place().len())
             }
             _ => 0,
         };

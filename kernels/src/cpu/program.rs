@@ -495,7 +495,7 @@ impl Run<'_> {
 impl Segment {
     /// What an output column costs.
     fn cost(&self, rows: usize) -> usize {
-        let cost = |part: &Part| part.weight.row(0).len() + rows * part.weight.columns() / 16;
+        let cost = |part: &Part| part.weight.row_bytes() + rows * part.weight.columns() / 16;
         self.parts.iter().map(cost).sum()
     }
 }

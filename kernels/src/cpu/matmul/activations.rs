@@ -37,6 +37,9 @@ pub(super) const READ_BEHIND: usize = 15;
 pub(super) struct Chunk {
     /// -127 to 127.
     pub(super) quants: [i8; CHUNK],
+    /// Where scales are nested, the same in the order of [packed](crate::packed) weights.
+    #[cfg(target_feature = "relaxed-simd")]
+    pub(super) ordered: [i8; CHUNK],
     /// Of every 32 columns.
     pub(super) scales: [f32; CHUNK / BLOCK],
     /// Where scales are nested, what they are multiples of.

@@ -185,9 +185,9 @@ impl Kernels {
         self.isa
     }
 
-    /// Whether they multiply packed weights.
+    /// Whether they multiply packed weights, of all formats that can be packed.
     pub(crate) fn read_packed(&self) -> bool {
-        (self.packed)(Format::Q4_0).is_some()
+        Format::ALL.into_iter().any(|format| (self.packed)(format).is_some())
     }
 
     /// Make `x` (columns) row `row` of `tokens` rows of `activations`, in the preparations that it has room for.

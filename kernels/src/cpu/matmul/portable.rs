@@ -210,6 +210,10 @@ fn quantise_chunk(x: &[f32], nested: bool, to: &mut Chunk) {
         }
         to.negatives[block] = negatives.into_iter().sum();
     }
+    #[cfg(target_feature = "relaxed-simd")]
+    if nested {
+        crate::packed::bytes::order(&to.quants, &mut to.ordered);
+    }
     // Sums of every 16 quants, negated, in two parts: the first two of every four, and the other two.
     let pairs = folded.map(|[a, b, c, d, e, f, g, h]| [-(a + b + e + f), -(c + d + g + h)]);
     for (half, &[low, high]) in pairs.iter().enumerate() {

@@ -92,4 +92,13 @@ pub(in super::super) trait Line: Copy {
         factors: Self::HalfFactors,
         sums: Self::Sums,
     ) -> Self::Sums;
+    /// `sums` and the products of a quarter of a chunk of [packed](crate::packed) quants, times the factors of the halves of blocks that it
+    /// is of.
+    #[cfg(target_feature = "relaxed-simd")]
+    unsafe fn add_packed<const QUARTER: usize>(
+        quants: *const u8,
+        x: &Chunk,
+        factors: Self::HalfFactors,
+        sums: Self::Sums,
+    ) -> Self::Sums;
 }

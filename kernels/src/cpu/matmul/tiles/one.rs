@@ -74,11 +74,22 @@ pub(super) trait Nested: Quants {
 }
 
 /// A format whose scales are nested and of 16 columns, in a signed byte each.
-pub(super) trait NestedHalves: Nested {
+pub(in super::super) trait NestedHalves: Quants {
     /// Where a chunk has them.
     const SCALES: usize;
     /// Where it has the scale of the scales.
     const WHOLE: usize;
+
+    /// `sums` and the products of the chunk of one row, times the factors of the halves of its blocks.
+    ///
+    /// # Safety
+    /// The row has this chunk, and the instructions of `L` are enabled.
+    unsafe fn add_products<L: Line>(
+        chunk: *const u8,
+        x: &Chunk,
+        factors: L::HalfFactors,
+        sums: L::Sums,
+    ) -> L::Sums;
 }
 
 /// `sum` and the products of blocks that have scales of their own.
@@ -207,7 +218,7 @@ unsafe fn add_row<L: Line, F: Nested, const ROW: usize>(
 /// # Safety
 /// As [`InPlace::accumulate`].
 #[inline(always)]
-pub(super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
+pub(in super::super) unsafe fn accumulate_halves<V: Columns, F: NestedHalves>(
     rows: &Rows,
     offset: usize,
     x: &Chunk,
@@ -236,7 +247,24 @@ unsafe fn dot_row<L: Line, F: NestedHalves>(chunk: *const u8, x: &Chunk) -> L::S
     // SAFETY: as the caller says.
     unsafe {
         let factors = L::half_factors(chunk.add(F::SCALES), &x.all_multipliers);
-        let mut sums = L::shift_sums(L::dot_factors(factors, &x.halves), F::OFFSET.ilog2());
+        let start = L::shift_sums(L::dot_factors(factors, &x.halves), F::OFFSET.ilog2());
+        F::add_products::<L>(chunk, x, factors, start)
+    }
+}
+
+/// [`NestedHalves::add_products`] block by block.
+///
+/// # Safety
+/// As that.
+#[inline(always)]
+pub(super) unsafe fn add_blocks<L: Line, F: Nested>(
+    chunk: *const u8,
+    x: &Chunk,
+    factors: L::HalfFactors,
+    mut sums: L::Sums,
+) -> L::Sums {
+    // SAFETY: as the caller says.
+    unsafe {
         sums = F::line::<L>(chunk, 0).add_halves_scaled::<0>(L::quants(x, 0), factors, sums);
         sums = F::line::<L>(chunk, 1).add_halves_scaled::<1>(L::quants(x, 1), factors, sums);
         sums = F::line::<L>(chunk, 2).add_halves_scaled::<2>(L::quants(x, 2), factors, sums);

@@ -15,7 +15,7 @@ use super::unpack::{PackedScales, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, Quants};
 use super::vector::{Floats, Vector};
 use super::{Scales, add_block};
 use crate::block::Format;
-use crate::packed::{ROWS, words};
+use crate::packed::words::{ROWS, words};
 
 /// Bytes that a stream from memory is brought near ahead.
 const AHEAD: usize = 1024;

@@ -5,7 +5,9 @@ use super::super::activations::Chunk;
 use super::super::{BLOCK, CHUNK};
 use super::Scales;
 use super::columns::{Columns, Line};
-use super::one::{Nested, NestedHalves, Plain, accumulate_halves, accumulate_nested, accumulate_plain};
+use super::one::{
+    Nested, NestedHalves, Plain, accumulate_halves, accumulate_nested, accumulate_plain, add_blocks,
+};
 use super::rows::Rows;
 use super::vector::Vector;
 
@@ -411,6 +413,30 @@ unsafe fn unpack_pair<V: Vector>(
     }
 }
 
+/// The scales of 16 columns of a chunk that has them in signed bytes.
+///
+/// # Safety
+/// The rows have this chunk, and the instructions of `V` are enabled.
+#[inline(always)]
+pub(in super::super) unsafe fn half_scales<V: Vector, F: NestedHalves>(
+    rows: &Rows,
+    offset: usize,
+    scales: &mut Scales<V>,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        scales.whole = V::load_halves(rows, offset + F::WHOLE);
+        let packed = V::load_16(rows, offset + F::SCALES);
+        for four in 0..4 {
+            // Written out, so that bytes are moved by constants.
+            scales.parts[4 * four] = packed[four].scale_byte(0, true);
+            scales.parts[4 * four + 1] = packed[four].scale_byte(1, true);
+            scales.parts[4 * four + 2] = packed[four].scale_byte(2, true);
+            scales.parts[4 * four + 3] = packed[four].scale_byte(3, true);
+        }
+    }
+}
+
 #[expect(non_camel_case_types, reason = "the field's names")]
 pub(in super::super) struct Q6_K;
 
@@ -425,17 +451,7 @@ impl Quants for Q6_K {
     #[inline(always)]
     unsafe fn scales<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, scales: &mut Scales<V>) {
         // SAFETY: as the caller says.
-        unsafe {
-            scales.whole = V::load_halves(rows, offset + 208);
-            let packed = V::load_16(rows, offset + 192);
-            for four in 0..4 {
-                // Written out, so that bytes are moved by constants.
-                scales.parts[4 * four] = packed[four].scale_byte(0, true);
-                scales.parts[4 * four + 1] = packed[four].scale_byte(1, true);
-                scales.parts[4 * four + 2] = packed[four].scale_byte(2, true);
-                scales.parts[4 * four + 3] = packed[four].scale_byte(3, true);
-            }
-        }
+        unsafe { half_scales::<V, Self>(rows, offset, scales) }
     }
     #[inline(always)]
     unsafe fn quants<V: Vector>(rows: &Rows, offset: usize, _blocks: usize, quants: &mut [V; CHUNK / 4]) {
@@ -468,6 +484,17 @@ impl InPlace for Q6_K {
 impl NestedHalves for Q6_K {
     const SCALES: usize = 192;
     const WHOLE: usize = 208;
+
+    #[inline(always)]
+    unsafe fn add_products<L: Line>(
+        chunk: *const u8,
+        x: &Chunk,
+        factors: L::HalfFactors,
+        sums: L::Sums,
+    ) -> L::Sums {
+        // SAFETY: as the caller says.
+        unsafe { add_blocks::<L, Self>(chunk, x, factors, sums) }
+    }
 }
 
 impl Nested for Q6_K {

@@ -1,6 +1,8 @@
 //! The kernels of WebAssembly with simd128, chosen as the program is compiled.
 #![expect(unsafe_code, reason = "vector instructions and their loads and stores")]
 
+#[cfg(target_feature = "relaxed-simd")]
+mod packed;
 mod products;
 
 use std::arch::wasm32::*;
@@ -22,6 +24,12 @@ use super::{BLOCK, CHUNK};
 pub(super) fn plug(kernels: &mut Kernels) {
     if kernels.isa == Isa::Simd128 {
         simd128::plug(kernels);
+        #[cfg(target_feature = "relaxed-simd")]
+        {
+            use crate::block::Format;
+            kernels.packed =
+                |format| (format == Format::Q6_K).then_some(simd128::multiply_quants::<packed::Packed>);
+        }
     }
 }
 
@@ -358,6 +366,26 @@ impl Line for Line128 {
         for half in 0..2 {
             let dot = products::dot(x.0[half], self.0[half]);
             sums = i32x4_add(sums, products::scaled(dot, products::half_factor::<B>(factors[half])));
+        }
+        settle(sums)
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    unsafe fn add_packed<const QUARTER: usize>(
+        quants: *const u8,
+        x: &Chunk,
+        factors: [v128; 2],
+        mut sums: v128,
+    ) -> v128 {
+        let x = x.ordered.as_chunks::<BLOCK>().0;
+        for line in 2 * QUARTER..2 * QUARTER + 2 {
+            // SAFETY: see above the impl; activations are aligned, as chunks are.
+            unsafe {
+                let x = x[line].as_ptr().cast::<v128>();
+                let x = [x.read_volatile(), x.add(1).read_volatile()];
+                let dot = products::dot_two(x, Self::load(quants.add(BLOCK * line)).0);
+                sums = i32x4_add(sums, products::scaled(dot, factors[QUARTER / 2]));
+            }
         }
         settle(sums)
     }
