@@ -33,18 +33,22 @@ pub fn size(format: Format, rows: usize, columns: usize) -> Option<usize> {
     (columns / CHUNK).checked_mul(bytes)?.checked_mul(rows)
 }
 
-/// Pack [`ROWS`] rows.
+/// Pack rows of a matrix.
 ///
 /// # Panics
-/// If `rows` are not as many of `columns` elements of a format that can be packed, or `out` is not as long as [`size`] says.
+/// If they are not of `columns` elements of a format that can be packed, or `out` is not as long as [`size`] says.
 pub fn pack(format: Format, columns: usize, rows: &[u8], out: &mut [u8]) {
-    let size = size(format, ROWS, columns).expect("a matrix that can be packed");
     let row_bytes = format.row_bytes(columns).expect("a row is a whole number of blocks");
-    assert!(rows.len() == ROWS * row_bytes && out.len() == size, "{ROWS} rows of {columns} columns");
+    let group_size = size(format, ROWS, columns).expect("a format that can be packed");
+    let groups = rows.len() / (ROWS * row_bytes);
+    assert!(rows.len() == groups * ROWS * row_bytes && out.len() == groups * group_size, "whole groups");
     let chunks = columns / CHUNK;
-    for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
-        for (bytes, out) in bytes.chunks_exact(row_bytes / chunks).zip(out.chunks_exact_mut(size / chunks)) {
-            order::pack(format, row, bytes, out);
+    for (rows, out) in rows.chunks_exact(ROWS * row_bytes).zip(out.chunks_exact_mut(group_size)) {
+        for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
+            let chunks_out = out.chunks_exact_mut(group_size / chunks);
+            for (bytes, out) in bytes.chunks_exact(row_bytes / chunks).zip(chunks_out) {
+                order::pack(format, row, bytes, out);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A plan is the unit: it knows its weights, and while it runs all of them are here. Plans run in the same order for every step, so what
 //! stays may as well be what came first; to forget the oldest would mean to read everything in every step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
@@ -20,8 +20,8 @@ pub(crate) struct Residency {
     quota: Quota,
     /// What stays, until no plan uses it any more.
     kept: HashMap<Key, Weak<Kept>>,
-    /// All that plans would keep, packed where that is of use: how much it is, while there is what it is read from.
-    wanted: HashMap<Key, (usize, Weak<dyn Source>)>,
+    /// All that plans would keep, packed where that is of use, while there is what it is read from.
+    wanted: HashMap<Key, Weak<dyn Source>>,
     /// Where weights are read to that do not stay, one plan at a time.
     room: Arc<Vec<u8>>,
     /// For the most that one plan may need of it.
@@ -41,8 +41,23 @@ struct Key {
     source: usize,
     offset: u64,
     length: usize,
-    /// Whether they are packed on their way.
-    packed: bool,
+    /// How many they become, if they are packed on their way.
+    packed: Option<usize>,
+}
+
+impl Key {
+    /// Of a weight that is packed if `packs` and it can be; none if it is in memory.
+    fn of(weight: &Weight, packs: bool) -> Option<Self> {
+        let (source, offset) = weight.place().source()?;
+        let source = Arc::as_ptr(source).cast::<()>() as usize;
+        let size = || packed::size(weight.format(), weight.rows(), weight.columns());
+        Some(Self { source, offset, length: weight.place().len(), packed: packs.then(size).flatten() })
+    }
+
+    /// Bytes of memory that they take.
+    fn size(&self) -> usize {
+        self.packed.unwrap_or(self.length)
+    }
 }
 
 /// Bytes that were read and stay.
@@ -70,17 +85,15 @@ impl Residency {
     /// # Errors
     /// The device's, and [`Error::OutOfMemory`] if there is no room for its weights alone.
     pub(crate) fn plan(&mut self, device: &dyn Device, recording: Recording) -> Result<ResidentPlan, Error> {
-        self.wanted.retain(|_, (_, source)| source.strong_count() > 0);
-        let mut away: HashMap<Key, usize> = HashMap::new();
+        self.wanted.retain(|_, source| source.strong_count() > 0);
+        let mut away = HashSet::new();
         for (weight, multiplied) in recording.uses() {
-            let Some(in_place) = key(weight, None) else { continue };
-            away.insert(in_place, in_place.length);
-            let packed = packed_size(device, weight, multiplied);
-            let wanted = key(weight, packed).expect("it is elsewhere");
-            let (source, _) = weight.place().source().expect("it is elsewhere");
-            self.wanted.insert(wanted, (packed.unwrap_or(wanted.length), Arc::downgrade(source)));
+            let Some((source, _)) = weight.place().source() else { continue };
+            let wanted = Key::of(weight, multiplied && device.reads_packed());
+            self.wanted.insert(wanted.expect("it is elsewhere"), Arc::downgrade(source));
+            away.extend(Key::of(weight, false));
         }
-        let size = away.values().sum();
+        let size = away.iter().map(Key::size).sum();
         if self.reserved.as_ref().is_none_or(|&(reserved, _)| reserved < size) {
             self.reserved = None;
             let charge = self.quota.charge(size as u64).ok_or(Error::OutOfMemory(size))?;
@@ -116,21 +129,18 @@ impl Residency {
     /// The recording with all weights in memory, and whether they stay there.
     fn bring(&mut self, device: &dyn Device, recording: &Recording) -> Result<(Recording, bool), Failure> {
         self.kept.retain(|_, kept| kept.strong_count() > 0);
-        let packs = self.has_room_for_all();
-        let packed_size = |weight: &Weight, multiplied| {
-            if packs { packed_size(device, weight, multiplied) } else { None }
-        };
+        let packs = device.reads_packed() && self.has_room_for_all();
+        let key = |weight: &Weight, multiplied| Key::of(weight, packs && multiplied);
         let mut here: HashMap<Key, Bytes> = HashMap::new();
         let mut passing: Vec<(Key, &Bytes)> = Vec::new();
         for (weight, multiplied) in recording.uses() {
-            let packed = packed_size(weight, multiplied);
-            let Some(key) = key(weight, packed) else { continue };
+            let Some(key) = key(weight, multiplied) else { continue };
             if here.contains_key(&key) || passing.iter().any(|(other, _)| *other == key) {
                 continue;
             }
-            match self.keep(key, weight, packed)? {
+            match self.keep(key, weight)? {
                 Some(kept) => drop(here.insert(key, Bytes::new(kept))),
-                None if packed.is_some() => return Err(no_room(key.length)),
+                None if packs => return Err(no_room(key.size())),
                 None => passing.push((key, weight.place())),
             }
         }
@@ -147,10 +157,9 @@ impl Residency {
             }
         }
         let brought = recording.with_weights(|weight, multiplied| {
-            let packed = packed_size(weight, multiplied);
-            let Some(key) = key(weight, packed) else { return Ok(weight.clone()) };
+            let Some(key) = key(weight, multiplied) else { return Ok(weight.clone()) };
             let bytes = here[&key].clone();
-            match packed {
+            match key.packed {
                 Some(_) => weight.clone().with_packed(bytes),
                 None => Weight::new(bytes, weight.format(), weight.rows(), weight.columns()),
             }
@@ -161,24 +170,18 @@ impl Residency {
     /// Whether all that is wanted may stay. If not, nothing is packed, as that would only take room from others.
     fn has_room_for_all(&self) -> bool {
         let missing = self.wanted.iter().filter(|(key, _)| !self.kept.contains_key(key));
-        let missing: u64 = missing.map(|(_, (size, _))| *size as u64).sum();
+        let missing: u64 = missing.map(|(key, _)| key.size() as u64).sum();
         missing <= self.quota.free()
     }
 
-    /// A weight that stays, packed if that takes so many bytes, read now if it is not here yet; none if there is no room for it.
-    fn keep(
-        &mut self,
-        key: Key,
-        weight: &Weight,
-        packed: Option<usize>,
-    ) -> Result<Option<Arc<Kept>>, Failure> {
+    /// A weight that stays, read now if it is not here yet; none if there is no room for it.
+    fn keep(&mut self, key: Key, weight: &Weight) -> Result<Option<Arc<Kept>>, Failure> {
         if let Some(kept) = self.kept.get(&key).and_then(Weak::upgrade) {
             return Ok(Some(kept));
         }
-        let size = packed.unwrap_or(key.length);
-        let Some(charge) = self.quota.charge(size as u64) else { return Ok(None) };
-        let mut memory = zeros(size)?;
-        match packed {
+        let Some(charge) = self.quota.charge(key.size() as u64) else { return Ok(None) };
+        let mut memory = zeros(key.size())?;
+        match key.packed {
             Some(_) => read_packed(weight, &mut memory)?,
             None => read(weight.place(), 0, &mut memory)?,
         }
@@ -208,19 +211,6 @@ impl Residency {
     }
 }
 
-/// What a weight is called, in place or packed; none if it is in memory.
-fn key(weight: &Weight, packed: Option<usize>) -> Option<Key> {
-    let (source, offset) = weight.place().source()?;
-    let source = Arc::as_ptr(source).cast::<()>() as usize;
-    Some(Key { source, offset, length: weight.place().len(), packed: packed.is_some() })
-}
-
-/// Bytes of a weight where it is packed; none if that is of no use.
-fn packed_size(device: &dyn Device, weight: &Weight, multiplied: bool) -> Option<usize> {
-    weight.place().source().filter(|_| multiplied && device.reads_packed())?;
-    packed::size(weight.format(), weight.rows(), weight.columns())
-}
-
 /// Bytes from `first` on of those that are elsewhere.
 fn read(bytes: &Bytes, first: usize, out: &mut [u8]) -> Result<(), Failure> {
     let (source, offset) = bytes.source().expect("only bytes that are elsewhere are read");
@@ -235,9 +225,7 @@ fn read_packed(weight: &Weight, out: &mut [u8]) -> Result<(), Failure> {
     for (index, out) in out.chunks_mut(at_once * packed_size).enumerate() {
         let piece = &mut piece[..out.len() / packed_size * size];
         read(weight.place(), index * at_once * size, piece)?;
-        for (rows, out) in piece.chunks_exact(size).zip(out.chunks_exact_mut(packed_size)) {
-            packed::pack(weight.format(), weight.columns(), rows, out);
-        }
+        packed::pack(weight.format(), weight.columns(), piece, out);
     }
     Ok(())
 }
@@ -368,12 +356,7 @@ mod tests {
             let Some(packed) = packed else { continue };
             let (mut whole, mut expected) = (vec![0; size], vec![0; packed_size]);
             file.read(0, &mut whole).unwrap();
-            let groups = rows / packed::ROWS;
-            for (rows, out) in
-                whole.chunks_exact(size / groups).zip(expected.chunks_exact_mut(packed_size / groups))
-            {
-                packed::pack(format, columns, rows, out);
-            }
+            packed::pack(format, columns, &whole, &mut expected);
             assert!(packed.as_ref() == expected);
         }
     }

@@ -44,11 +44,26 @@ pub(in super::super) trait Pack: Quants {
     /// Steps of a group.
     const STEPS: usize = (Self::LINES - Self::FRONT) / Self::A_STEP / Self::GROUPS;
 
-    /// The scales of the chunk.
+    /// The first line of a step.
+    #[inline(always)]
+    fn line(group: usize, step: usize) -> usize {
+        Self::FRONT + (group * Self::STEPS + step) * Self::A_STEP
+    }
+    /// The scales of the chunk, where they are in the first four lines.
     ///
     /// # Safety
     /// Of this and below: there are these lines, and the instructions of `V` are enabled.
-    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>);
+    #[inline(always)]
+    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if Self::NESTED {
+                PackedScales::new([lines.line(0), lines.line(1), lines.line(2), lines.line(3)]).unpack(scales)
+            } else {
+                lines.scales(&mut scales.blocks)
+            }
+        }
+    }
     /// The four quants of every row that a field has, as [`Vector::multiply`] wants them.
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, field: usize) -> V;
     /// The column of the first of them.
@@ -243,7 +258,7 @@ unsafe fn add_step<V: Vector, F: Pack, const N: usize, const STEP: usize>(
     partial: &mut [[V; N]; MOST_FIELDS],
 ) {
     let step = step + STEP;
-    let line = F::FRONT + (group * F::STEPS + step) * F::A_STEP;
+    let line = F::line(group, step);
     // SAFETY: as the caller says.
     unsafe {
         for vector in 0..N {
@@ -359,14 +374,9 @@ impl Pack for Q4_0 {
     const FIELDS: usize = 2;
 
     #[inline(always)]
-    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>) {
-        // SAFETY: as the caller says.
-        unsafe { lines.scales(&mut scales.blocks) }
-    }
-    #[inline(always)]
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, field: usize) -> V {
         // SAFETY: as the caller says.
-        unsafe { lines.line(Self::FRONT + group * Self::STEPS + step).field(-4 * field as i32, 15) }
+        unsafe { lines.line(Self::line(group, step)).field(-4 * field as i32, 15) }
     }
     #[inline(always)]
     fn column(group: usize, step: usize, field: usize) -> usize {
@@ -382,14 +392,9 @@ impl Pack for Q8_0 {
     const FIELDS: usize = 1;
 
     #[inline(always)]
-    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>) {
-        // SAFETY: as the caller says.
-        unsafe { lines.scales(&mut scales.blocks) }
-    }
-    #[inline(always)]
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, _field: usize) -> V {
         // SAFETY: as the caller says.
-        unsafe { lines.line(Self::FRONT + group * Self::STEPS + step).whole_bytes() }
+        unsafe { lines.line(Self::line(group, step)).whole_bytes() }
     }
     #[inline(always)]
     fn column(group: usize, step: usize, _field: usize) -> usize {
@@ -405,27 +410,14 @@ impl Pack for Q4_K {
     const FIELDS: usize = 2;
 
     #[inline(always)]
-    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>) {
-        // SAFETY: as the caller says.
-        unsafe { packed_scales(lines).unpack(scales) }
-    }
-    #[inline(always)]
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, field: usize) -> V {
         // SAFETY: as the caller says.
-        unsafe { lines.line(Self::FRONT + group * Self::STEPS + step).field(-4 * field as i32, 15) }
+        unsafe { lines.line(Self::line(group, step)).field(-4 * field as i32, 15) }
     }
     #[inline(always)]
     fn column(group: usize, step: usize, field: usize) -> usize {
         BLOCK * (2 * group + field) + 4 * step
     }
-}
-
-/// # Safety
-/// There are four lines, and the instructions of `V` are enabled.
-#[inline(always)]
-unsafe fn packed_scales<V: Vector>(lines: &Lines<V>) -> PackedScales<V> {
-    // SAFETY: as the caller says.
-    unsafe { PackedScales::new([lines.line(0), lines.line(1), lines.line(2), lines.line(3)]) }
 }
 
 impl Pack for Q5_K {
@@ -437,16 +429,11 @@ impl Pack for Q5_K {
     const FIELDS: usize = 2;
 
     #[inline(always)]
-    unsafe fn unpack_scales<V: Vector>(lines: &Lines<V>, scales: &mut Scales<V>) {
-        // SAFETY: as the caller says.
-        unsafe { packed_scales(lines).unpack(scales) }
-    }
-    #[inline(always)]
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, field: usize) -> V {
         let block = 2 * group + field;
         // SAFETY: as the caller says.
         unsafe {
-            let low = lines.line(Self::FRONT + group * Self::STEPS + step).field(-4 * field as i32, 15);
+            let low = lines.line(Self::line(group, step)).field(-4 * field as i32, 15);
             low.or(lines.line(4 + step).field(4 - block as i32, 0x10))
         }
     }
@@ -476,7 +463,7 @@ impl Pack for Q6_K {
     }
     #[inline(always)]
     unsafe fn field<V: Vector>(lines: &Lines<V>, group: usize, step: usize, field: usize) -> V {
-        let first = Self::FRONT + (group * Self::STEPS + step) * Self::A_STEP;
+        let first = Self::line(group, step);
         let shift = if field < 2 { 0 } else { -4 };
         // SAFETY: as the caller says.
         unsafe {
