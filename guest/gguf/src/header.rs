@@ -2,7 +2,7 @@
 
 use crate::error::{Shown, shown};
 use crate::reader::{Field, Reader, Source};
-use crate::value::{Array, Strings, Value, ValueType};
+use crate::value::{Array, Value, ValueType};
 use crate::{Error, Kind, Metadata, Result, limits};
 
 /// The alignment of files that do not say.
@@ -231,7 +231,7 @@ fn read_array(reader: &mut Reader<'_>, depth: usize, field: Field<'_>) -> Result
             let booleans = bytes.iter().zip(start..).map(|(&byte, offset)| boolean(byte, offset, field));
             Array::Bool(booleans.collect::<Result<_>>()?)
         }
-        ValueType::String => Array::String(read_strings(reader, count, field)?),
+        ValueType::String => Array::String(reader.strings(count, field)?),
         ValueType::Array => {
             // An array takes at least its type and its count.
             reader.claim(count, 12, size_of::<Array>(), field)?;
@@ -242,17 +242,6 @@ fn read_array(reader: &mut Reader<'_>, depth: usize, field: Field<'_>) -> Result
             Array::Array(arrays)
         }
     })
-}
-
-fn read_strings(reader: &mut Reader<'_>, count: u64, field: Field<'_>) -> Result<Strings> {
-    // A string takes at least its length, so that the table of ends is never larger than the file.
-    reader.claim(count, 8, size_of::<usize>(), field)?;
-    let mut strings = Strings::new();
-    strings.reserve(usize::try_from(count).unwrap_or_default());
-    for index in 0..count {
-        strings.push_with(|bytes| reader.string(bytes, format_args!("string {index} of {field}")))?;
-    }
-    Ok(strings)
 }
 
 fn boolean(byte: u8, offset: u64, field: Field<'_>) -> Result<bool> {

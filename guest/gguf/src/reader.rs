@@ -4,10 +4,11 @@
 
 use std::fmt;
 
+use crate::value::Strings;
 use crate::{Error, Result, limits};
 
 /// Bytes that one read of the source asks for at most.
-const CHUNK: u64 = 1 << 20;
+const CHUNK: u64 = 1 << 17;
 
 /// A file that is read at offsets.
 pub trait Source {
@@ -167,20 +168,30 @@ impl<'a> Reader<'a> {
 
     /// Appends the bytes of a string, a length and as many bytes, to `out`.
     pub(crate) fn string(&mut self, out: &mut Vec<u8>, field: Field<'_>) -> Result<()> {
-        // Nearly every string of a vocabulary lies inside of the chunk.
-        if let Some((length, rest)) = self.chunk.get(self.at..).and_then(|rest| rest.split_first_chunk())
-            && let Ok(length) = usize::try_from(u64::from_le_bytes(*length))
-            && let Some(bytes) = rest.get(..length)
-            && let Some(budget) = self.budget.checked_sub(length as u64)
-        {
-            out.extend_from_slice(bytes);
-            self.budget = budget;
-            self.at += 8 + length;
-            return Ok(());
-        }
         let length = self.u64(format_args!("the length of {field}"))?;
         self.claim(length, 1, 1, field)?;
         self.append(out, length, field)
+    }
+
+    /// The next `count` strings.
+    pub(crate) fn strings(&mut self, count: u64, field: Field<'_>) -> Result<Strings> {
+        // A string takes at least its length, so that the table of ends is never larger than the file.
+        self.claim(count, 8, 8 + size_of::<usize>(), field)?;
+        let count = usize::try_from(count).unwrap_or_default();
+        let mut strings = Strings::new();
+        strings.reserve(count);
+        while strings.len() < count {
+            let index = strings.len();
+            // Nearly every string of a vocabulary lies inside of the chunk.
+            let chunk = self.chunk.get(self.at..).unwrap_or_default();
+            let taken = strings.extend_encoded(chunk, count - index);
+            self.at += taken;
+            self.charge((taken - 8 * (strings.len() - index)) as u64, field)?;
+            if taken == 0 {
+                strings.push_with(|bytes| self.string(bytes, format_args!("string {index} of {field}")))?;
+            }
+        }
+        Ok(strings)
     }
 
     /// The next `count` elements of `N` bytes each.

@@ -4,6 +4,8 @@
 //! vocabularies hold pieces of characters; a single string value becomes text, with U+FFFD in place of what is not
 //! UTF-8. Keys and tensor names that are not UTF-8 are refused by the reader.
 
+use std::ops::Range;
+
 /// Declares [`Value`], [`Array`] and [`ValueType`] from one list of the types with a fixed width:
 /// `variant, Rust type, number, name`.
 macro_rules! values {
@@ -181,10 +183,14 @@ impl From<Array> for Value {
 /// Strings are kept byte for byte; [`Strings::get_bytes`] gives them even where they are not UTF-8.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Strings {
+    /// As in a file, so that many are copied at once: before each string its length, in [`LENGTH`] bytes.
     bytes: Vec<u8>,
-    /// Where each string ends in `bytes`; it begins where the one before ends.
+    /// Where each string ends in `bytes`.
     ends: Vec<usize>,
 }
+
+/// Bytes of the length of a string.
+const LENGTH: usize = size_of::<u64>();
 
 impl Strings {
     /// No strings.
@@ -209,12 +215,7 @@ impl Strings {
 
     /// The bytes of a string; `None` past the end.
     pub fn get_bytes(&self, index: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            None => 0,
-            Some(before) => *self.ends.get(before)?,
-        };
-        self.bytes.get(start..end)
+        self.bytes.get(self.span(index)?)
     }
 
     /// Every string in order: text, or `None` for bytes that are not UTF-8.
@@ -224,23 +225,40 @@ impl Strings {
 
     /// The bytes of every string in order.
     pub fn iter_bytes(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let bytes = self.bytes.get(start..end).unwrap_or_default();
-            start = end;
-            bytes
-        })
+        self.spans().map(|span| self.bytes.get(span).unwrap_or_default())
+    }
+
+    /// Where the strings lie, with other bytes between them.
+    pub fn buffer(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where a string lies in the [buffer](Self::buffer); `None` past the end.
+    pub fn span(&self, index: usize) -> Option<Range<usize>> {
+        let before = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => *self.ends.get(before)?,
+        };
+        Some(before + LENGTH..*self.ends.get(index)?)
+    }
+
+    /// Where every string lies in the [buffer](Self::buffer), in order.
+    pub fn spans(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+        let mut before = 0;
+        self.ends.iter().map(move |&end| std::mem::replace(&mut before, end) + LENGTH..end)
     }
 
     /// Adds a string: text or bytes.
     pub fn push(&mut self, string: impl AsRef<[u8]>) {
-        self.bytes.extend_from_slice(string.as_ref());
+        let string = string.as_ref();
+        self.bytes.extend_from_slice(&(string.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(string);
         self.ends.push(self.bytes.len());
     }
 
     /// Bytes of all strings together.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - LENGTH * self.len()
     }
 
     /// Makes room for the ends of `count` more strings.
@@ -253,9 +271,31 @@ impl Strings {
         &mut self,
         append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let first = self.bytes.len() + LENGTH;
+        self.bytes.extend_from_slice(&[0; LENGTH]);
         append(&mut self.bytes)?;
+        let length = (self.bytes.len() - first) as u64;
+        if let Some(before) = self.bytes.get_mut(first - LENGTH..first) {
+            before.copy_from_slice(&length.to_le_bytes());
+        }
         self.ends.push(self.bytes.len());
         Ok(())
+    }
+
+    /// Adds the whole strings that a part of a file begins with, up to `count`. Returns the bytes that they take.
+    pub(crate) fn extend_encoded(&mut self, file: &[u8], count: usize) -> usize {
+        let (first, mut taken) = (self.bytes.len(), 0);
+        let mut rest = file;
+        for _ in 0..count {
+            let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() else { break };
+            let length = usize::try_from(u64::from_le_bytes(*length)).ok();
+            let Some(behind) = length.and_then(|length| behind.get(length..)) else { break };
+            rest = behind;
+            taken = file.len() - rest.len();
+            self.ends.push(first + taken);
+        }
+        self.bytes.extend_from_slice(file.get(..taken).unwrap_or_default());
+        taken
     }
 }
 

@@ -3,41 +3,49 @@
 //! The pre-tokenizer splits a text into words; within a word the pair of neighbouring tokens that stands first in the
 //! file's list of merges joins first.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use wasm_chord_gguf::Strings;
 
-use super::index::{Crowded, ENTRIES, Guess, Index, hash_pair};
+use super::index::ENTRIES;
 use super::merge::{Merger, NONE, Rules};
 use super::pretokenize::Pretokenizer;
 use super::vocabulary::{Alphabet, Kind, Vocabulary, quoted};
+use super::words::Words;
 use crate::error::{Error, Result};
 
 /// Merges in a list. The longest published ones have 2^19.
 const MERGES: usize = ENTRIES;
 
 /// The list of merges and the pre-tokenizer.
+///
+/// A merge is looked up by what it makes, a token that the vocabulary finds by its bytes. So nearly nothing is looked up while the list is
+/// read, which takes no longer than reading the vocabulary: lists name what they make in its order.
 pub(super) struct Bpe {
     /// In the order of the file, which is the order of precedence.
     merges: Vec<Merge>,
-    index: Index,
+    /// The last merge that makes each token, or [`NONE`].
+    last: Vec<u32>,
+    /// By their bytes, tokens that merges make though the file calls them the user's.
+    user_defined: BTreeMap<Vec<u8>, u32>,
     pretokenizer: Pretokenizer,
     /// In place of bytes that the vocabulary lacks; without one they are dropped.
     unknown: Option<u32>,
 }
 
-#[derive(Clone, Copy)]
+/// One way to make a token.
 struct Merge {
+    /// Bytes of its left side.
     left: u32,
-    right: u32,
-    /// What the pair becomes, [`NONE`] for a merge that no text may use.
-    merged: u32,
+    /// The merge before that makes the same token of other sides, or [`NONE`].
+    previous: u32,
 }
 
 impl Bpe {
-    /// Resolves merges, each spelled as two tokens with a space between.
+    /// Reads merges, each spelled as two tokens with a space between; `spelled` are the tokens as the file spells them.
     pub(super) fn new(
         vocabulary: &Vocabulary,
+        spelled: &Strings,
         merges: &Strings,
         pretokenizer: Pretokenizer,
         unknown: Option<u32>,
@@ -46,21 +54,58 @@ impl Bpe {
         if count > MERGES {
             return Err(Error::Malformed(format!("{count} merges, more than {MERGES}")));
         }
-        let merges = resolve(vocabulary, merges)?;
-        let mut index = Index::with_room(count);
-        for (number, &Merge { left, right, .. }) in (0..).zip(&merges) {
-            // The first of two merges of the same pair counts.
-            let joins = |other: u32| merges[other as usize].joins(left, right);
-            index.insert(hash_pair(left, right), number, joins).map_err(|Crowded| {
-                Error::Malformed("the merges were chosen to collide in a hash table".to_owned())
+        let mut bpe = Self {
+            merges: Vec::with_capacity(count),
+            last: vec![NONE; vocabulary.len()],
+            user_defined: BTreeMap::new(),
+            pretokenizer,
+            unknown,
+        };
+        let mut products = Products { vocabulary, spelled, last: 0, near: [Words::default(); 2] };
+        products.move_to(0);
+        for (number, span) in merges.spans().enumerate() {
+            let text = Words::within(merges.buffer(), span);
+            let (token, left) = products.of(text).ok_or_else(|| {
+                let text = quoted(text.bytes());
+                Error::Malformed(format!("merge {number}, {text}, does not make a token of two"))
             })?;
+            bpe.add(token, left);
+            if vocabulary.kind(token) == Some(Kind::UserDefined) {
+                let mut bytes = Vec::new();
+                if Alphabet::Bytes.decode(vocabulary.bytes(token).into(), &mut bytes) {
+                    bpe.user_defined.insert(bytes, token);
+                }
+            }
         }
-        Ok(Self { merges, index, pretokenizer, unknown })
+        Ok(bpe)
+    }
+
+    /// Adds the next merge, which makes a token of two whose left one has so many bytes. The first of two of the same pair counts, so that
+    /// a token has fewer of them than bytes.
+    fn add(&mut self, token: u32, left: u32) {
+        let number = self.merges.len() as u32;
+        let previous = match self.find(token, left) {
+            Some(_) => NONE,
+            None => std::mem::replace(&mut self.last[token as usize], number),
+        };
+        self.merges.push(Merge { left, previous });
+    }
+
+    /// The merge that makes a token of two whose left one has so many bytes.
+    fn find(&self, token: u32, left: u32) -> Option<u32> {
+        let mut number = self.last[token as usize];
+        while let Some(merge) = self.merges.get(number as usize) {
+            if merge.left == left {
+                return Some(number);
+            }
+            number = merge.previous;
+        }
+        None
     }
 
     /// Whether a merge gives this token, so that text can spell it.
     pub(super) fn makes(&self, token: u32) -> bool {
-        self.merges.iter().any(|merge| merge.merged == token)
+        self.last.get(token as usize).is_some_and(|&number| number != NONE)
     }
 
     /// Appends the tokens of `text` to `tokens`.
@@ -87,19 +132,6 @@ impl Bpe {
     }
 }
 
-impl Merge {
-    fn joins(self, left: u32, right: u32) -> bool {
-        self.left == left && self.right == right
-    }
-
-    /// No text may use a merge of what is not text.
-    fn unless_special(self, vocabulary: &Vocabulary) -> Self {
-        let is_text = |token| matches!(vocabulary.kind(token), Some(Kind::Normal | Kind::UserDefined));
-        let usable = is_text(self.left) && is_text(self.right) && is_text(self.merged);
-        Self { merged: if usable { self.merged } else { NONE }, ..self }
-    }
-}
-
 /// Merging by the order of the list.
 struct Ranked<'a> {
     bpe: &'a Bpe,
@@ -113,12 +145,15 @@ impl Rules for Ranked<'_> {
     }
 
     #[inline]
-    fn join(&self, left: u32, right: u32, _: &[u8]) -> Option<(u32, u32)> {
-        let merges = &self.bpe.merges;
-        let joins = |number: u32| merges[number as usize].joins(left, right);
-        let number = self.bpe.index.find(hash_pair(left, right), joins)?;
-        let merged = merges[number as usize].merged;
-        (merged != NONE).then_some((number, merged))
+    fn join(&self, [left, right]: [u32; 2], joined: &[u8], border: usize) -> Option<(u32, u32)> {
+        let user_defined = || self.bpe.user_defined.get(joined).copied();
+        let token = self.vocabulary.find(joined).or_else(user_defined)?;
+        // What stands for a byte may be no text, or no token at all.
+        let is_text = |side| matches!(self.vocabulary.kind(side), Some(Kind::Normal | Kind::UserDefined));
+        if !is_text(left) || !is_text(right) {
+            return None;
+        }
+        Some((self.bpe.find(token, border as u32)?, token))
     }
 
     fn fall_back(&self, _: &[u8], tokens: &mut Vec<u32>) {
@@ -126,85 +161,55 @@ impl Rules for Ranked<'_> {
     }
 }
 
-/// The merges that `texts` spell.
-///
-/// Nearly all the time goes into waiting for memory at random places: the slots of a hash table and the bytes of tokens.
-/// So it goes batch by batch, in steps that each ask for what the next step needs, and the waits overlap.
-fn resolve(vocabulary: &Vocabulary, texts: &Strings) -> Result<Vec<Merge>> {
-    const BATCH: usize = 64;
-    let mut merges = Vec::with_capacity(texts.len());
-    let mut texts = texts.iter_bytes();
-    let (mut decoded, mut batch) = (Vec::new(), Vec::with_capacity(BATCH));
-    // Lists mostly name the merged tokens in the order of the vocabulary.
-    let mut last = 0;
-    while texts.len() > 0 {
-        decoded.clear();
-        batch.clear();
-        for text in texts.by_ref().take(BATCH) {
-            let number = merges.len() + batch.len();
-            batch
-                .push(Spelling::new(vocabulary, text, &mut decoded).ok_or_else(|| unresolved(number, text))?);
-        }
-        for spelling in &batch {
-            let merge = spelling.resolve(vocabulary, &decoded, last);
-            let merge = merge.ok_or_else(|| unresolved(merges.len(), spelling.text))?;
-            last = merge.merged;
-            merges.push(merge.unless_special(vocabulary));
-        }
-    }
-    Ok(merges)
+/// What merges make. Most make what the merge before makes, or the next token.
+struct Products<'a> {
+    vocabulary: &'a Vocabulary,
+    spelled: &'a Strings,
+    last: u32,
+    /// That token and the next one, as the file spells them.
+    near: [Words<'a>; 2],
 }
 
-fn unresolved(number: usize, text: &[u8]) -> Error {
-    Error::Malformed(format!("merge {number}, {}, is not two tokens that make a third", quoted(text)))
-}
-
-/// A merge on its way from text to tokens.
-struct Spelling<'a> {
-    text: &'a [u8],
-    /// Where the space is in `text`.
-    space: usize,
-    /// Bytes of both sides in a buffer; none if the alphabet does not spell them.
-    left: Range<usize>,
-    right: Range<usize>,
-    left_guess: Guess,
-    right_guess: Guess,
-}
-
-impl<'a> Spelling<'a> {
-    /// Splits and decodes a merge and begins to look up its sides; none if it lacks a second side.
-    #[inline]
-    fn new(vocabulary: &Vocabulary, text: &'a [u8], decoded: &mut Vec<u8>) -> Option<Self> {
-        // A token is never empty, so a space at the beginning would be its own.
-        let space = 1 + text.get(1..)?.iter().position(|&byte| byte == b' ')?;
-        let start = decoded.len();
-        let ordinary = Alphabet::Bytes.decode(&text[..space], decoded);
-        let mut middle = decoded.len();
-        if !ordinary || !Alphabet::Bytes.decode(&text[space + 1..], decoded) {
-            decoded.truncate(start);
-            middle = start;
-        }
-        let (left, right) = (start..middle, middle..decoded.len());
-        let guess = |side: &Range<usize>| vocabulary.guess(&decoded[side.clone()]);
-        Some(Self { text, space, left_guess: guess(&left), right_guess: guess(&right), left, right })
+impl Products<'_> {
+    /// The token that a merge makes, and the bytes of its left side.
+    fn of(&mut self, text: Words<'_>) -> Option<(u32, u32)> {
+        let near = self.near.iter().enumerate();
+        let near = near.filter_map(|(step, &token)| Some((step, border(text, token)?))).next();
+        let border = if let Some((step, border)) = near {
+            if step > 0 {
+                self.move_to(self.last + 1);
+            }
+            border
+        } else {
+            // A token is never empty, so a space at the beginning would be its own.
+            let border = 1 + text.bytes().get(1..)?.iter().position(|&byte| byte == b' ')?;
+            let [left, right] = [text.before(border), text.after(border + 1)].map(Words::bytes);
+            if right.is_empty() {
+                return None;
+            }
+            self.move_to(self.vocabulary.named(std::str::from_utf8(&[left, right].concat()).ok()?)?);
+            border
+        };
+        // A character of the alphabet is a byte.
+        Some((self.last, text.before(border).characters() as u32))
     }
 
-    /// The merge, if its sides and what they make are tokens. `last` is what the merge before makes.
-    #[inline]
-    fn resolve(&self, vocabulary: &Vocabulary, decoded: &[u8], last: u32) -> Option<Merge> {
-        let both = &decoded[self.left.start..self.right.end];
-        let left = vocabulary.confirm(self.left_guess, &decoded[self.left.clone()]);
-        let right = vocabulary.confirm(self.right_guess, &decoded[self.right.clone()]);
-        let merged =
-            [last, last.saturating_add(1)].into_iter().find(|&token| vocabulary.is_ordinary(token, both));
-        let merged = merged.or_else(|| vocabulary.find(both));
-        // What is not ordinary may still be a token that the file calls the user's.
-        let (left_text, right_text) = (&self.text[..self.space], &self.text[self.space + 1..]);
-        let named = |text: &[u8]| vocabulary.named(std::str::from_utf8(text).ok()?);
-        Some(Merge {
-            left: left.or_else(|| named(left_text))?,
-            right: right.or_else(|| named(right_text))?,
-            merged: merged.or_else(|| named(&[left_text, right_text].concat()))?,
-        })
+    fn move_to(&mut self, token: u32) {
+        self.last = token;
+        self.near = [0, 1].map(|step| {
+            let span = self.spelled.span(token as usize + step).unwrap_or_default();
+            Words::within(self.spelled.buffer(), span)
+        });
     }
+}
+
+/// Where a space divides `text`, which is a token's but for that.
+#[inline(always)]
+fn border(text: Words<'_>, token: Words<'_>) -> Option<usize> {
+    if text.len() != token.len() + 1 {
+        return None;
+    }
+    let border = text.difference(token).filter(|&border| border > 0)?;
+    let divided = text.bytes()[border] == b' ' && text.after(border + 1).is(token.after(border));
+    divided.then_some(border)
 }

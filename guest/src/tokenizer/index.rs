@@ -56,22 +56,6 @@ impl Index {
         }
     }
 
-    /// The first half of [`find`](Self::find): reads one slot and does not look at it, so as not to wait for it.
-    #[inline]
-    pub(super) fn guess(&self, hash: u64) -> Guess {
-        Guess { hash, slot: self.slots[(hash >> self.shift) as usize] }
-    }
-
-    /// The second half of [`find`](Self::find).
-    #[inline]
-    pub(super) fn confirm(&self, guess: Guess, same: impl Fn(u32) -> bool) -> Option<u32> {
-        let Guess { hash, slot } = guess;
-        if slot != 0 && slot & TAG == tag(hash) && same((slot & !TAG) - 1) {
-            return Some((slot & !TAG) - 1);
-        }
-        self.find(hash, same)
-    }
-
     #[inline]
     fn probe(&self, hash: u64, same: impl Fn(u32) -> bool) -> Probe {
         let mask = self.slots.len() - 1;
@@ -93,14 +77,6 @@ impl Index {
     }
 }
 
-/// Where a search has come to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guess {
-    hash: u64,
-    /// The first slot, where the entry is most likely.
-    slot: u32,
-}
-
 enum Probe {
     Taken(u32),
     Free(usize),
@@ -114,77 +90,22 @@ fn tag(hash: u64) -> u32 {
     (hash as u32) << TAG.trailing_zeros()
 }
 
-/// Hash of bytes; different salts give unrelated hashes of the same bytes.
-#[inline]
-pub(super) fn hash_bytes(bytes: &[u8], salt: u64) -> u64 {
-    let mut state = mix(salt ^ (bytes.len() as u64));
-    let mut rest = bytes;
-    while let Some((word, tail)) = rest.split_first_chunk() {
-        state = mix(state ^ u64::from_le_bytes(*word));
-        rest = tail;
-    }
-    mix(state ^ word(rest))
-}
-
-/// A number that no other bytes of this length have, of fewer than eight: a loop over them would end where no processor expects it.
-#[inline]
-fn word(bytes: &[u8]) -> u64 {
-    // First and last ones overlap.
-    if let (Some(&first), Some(&last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        u64::from(u32::from_le_bytes(first)) | u64::from(u32::from_le_bytes(last)) << 32
-    } else if let (Some(&first), Some(&last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        u64::from(u16::from_le_bytes(first)) | u64::from(u16::from_le_bytes(last)) << 16
-    } else {
-        bytes.first().map_or(0, |&byte| u64::from(byte))
-    }
-}
-
-/// Whether two byte strings are the same. They are short, so a call of the C library costs more than the comparison.
-#[inline]
-pub(super) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let (mut left, mut right) = (left, right);
-    while let (Some((one, left_tail)), Some((other, right_tail))) =
-        (left.split_first_chunk::<8>(), right.split_first_chunk::<8>())
-    {
-        if u64::from_le_bytes(*one) != u64::from_le_bytes(*other) {
-            return false;
-        }
-        (left, right) = (left_tail, right_tail);
-    }
-    word(left) == word(right)
-}
-
-/// Hash of a pair of numbers.
-#[inline]
-pub(super) fn hash_pair(left: u32, right: u32) -> u64 {
-    mix(mix(u64::from(left) << 32 | u64::from(right)))
-}
-
-/// A bijection that carries every bit into the top half, and the top half into the bottom one.
-#[inline]
-fn mix(state: u64) -> u64 {
-    let product = state.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ product >> 32
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::words::mix;
     use super::*;
 
     #[test]
     fn entries_are_found_and_strangers_are_not() {
         let mut index = Index::with_room(10_000);
         for entry in 0..10_000 {
-            assert_eq!(index.insert(hash_pair(entry, 7), entry, |_| false), Ok(None));
+            assert_eq!(index.insert(mix(entry.into()), entry, |_| false), Ok(None));
         }
         for entry in 0..10_000 {
-            assert_eq!(index.find(hash_pair(entry, 7), |other| other == entry), Some(entry));
-            assert_eq!(index.find(hash_pair(entry, 8), |_| false), None);
+            assert_eq!(index.find(mix(entry.into()), |other| other == entry), Some(entry));
+            assert_eq!(index.find(mix(u64::from(entry) + 10_000), |_| false), None);
         }
-        assert_eq!(index.insert(hash_pair(5, 7), 1, |other| other == 5), Ok(Some(5)));
+        assert_eq!(index.insert(mix(5), 1, |other| other == 5), Ok(Some(5)));
     }
 
     #[test]

@@ -8,16 +8,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::index::hash_bytes;
+use super::words::Words;
 
 /// What a word consists of and what may join.
 pub(super) trait Rules {
     /// The smallest part that begins at byte `start` of a word: where it ends, and its token or [`NONE`].
     fn part(&self, word: &[u8], start: usize) -> (usize, u32);
 
-    /// The key and the token of two neighbours if they may join: `left` and `right` are their tokens, `joined` the
-    /// bytes of both. Keys are below [`NONE`]. The answer depends on nothing but the bytes of each.
-    fn join(&self, left: u32, right: u32, joined: &[u8]) -> Option<(u32, u32)>;
+    /// The key and the token of two neighbours if they may join: `sides` are their tokens, `joined` the bytes of both,
+    /// `border` those of the left one. Keys are below [`NONE`]. The answer depends on nothing but the bytes of each.
+    fn join(&self, sides: [u32; 2], joined: &[u8], border: usize) -> Option<(u32, u32)>;
 
     /// Appends what stands for the bytes of a part that is no token.
     fn fall_back(&self, bytes: &[u8], tokens: &mut Vec<u32>);
@@ -209,8 +209,10 @@ impl Merger {
             }
             let (token, previous, right) = (part.token, part.previous, part.next);
             let after = list[right as usize].next;
-            let joined = &word[part.start as usize..start_of(list, after, word)];
-            let Some((_, joint)) = rules.join(token, list[right as usize].token, joined) else { continue };
+            let (start, border) = (part.start, list[right as usize].start - part.start);
+            let joined = &word[start as usize..start_of(list, after, word)];
+            let sides = [token, list[right as usize].token];
+            let Some((_, joint)) = rules.join(sides, joined, border as usize) else { continue };
             list[right as usize].key = NONE;
             list[at as usize].token = joint;
             list[at as usize].next = after;
@@ -248,7 +250,7 @@ impl Merger {
     /// The place of a word in the cache, if it is one that the cache takes.
     fn slot(&self, word: &[u8]) -> Option<usize> {
         (!self.cache.is_empty() && word.len() <= CACHED_BYTES)
-            .then(|| hash_bytes(word, 0) as usize % CACHED_WORDS)
+            .then(|| Words::from(word).hash(0) as usize % CACHED_WORDS)
     }
 }
 
@@ -265,7 +267,8 @@ fn key_short(rules: &impl Rules, word: &[u8], parts: &mut [ShortPart], at: usize
     let end = parts.get(at + 2).map_or(word.len(), |after| after.start as usize);
     let joint = parts.get(at + 1).and_then(|right| {
         let left = &parts[at];
-        rules.join(left.token, right.token, &word[left.start as usize..end])
+        let (joined, border) = (&word[left.start as usize..end], right.start - left.start);
+        rules.join([left.token, right.token], joined, border as usize)
     });
     (parts[at].key, parts[at].joint) = joint.unwrap_or((NONE, NONE));
 }
@@ -275,7 +278,8 @@ fn key_long(rules: &impl Rules, word: &[u8], list: &mut [LongPart], at: u32) -> 
     let left = &list[at as usize];
     let key = list.get(left.next as usize).and_then(|right| {
         let joined = &word[left.start as usize..start_of(list, right.next, word)];
-        rules.join(left.token, right.token, joined).map(|(key, _)| key)
+        let border = (right.start - left.start) as usize;
+        rules.join([left.token, right.token], joined, border).map(|(key, _)| key)
     });
     list[at as usize].key = key.unwrap_or(NONE);
     key.map(|key| Reverse(u64::from(key) << 32 | u64::from(at)))

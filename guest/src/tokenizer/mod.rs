@@ -29,6 +29,7 @@ mod stream;
 mod tests;
 mod unicode;
 mod vocabulary;
+mod words;
 
 use wasm_chord_gguf::Metadata;
 
@@ -76,7 +77,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Unsupported`] for another tokenizer model, or a pre-tokenizer that is unknown or not named;
     /// [`Error::Malformed`] for arrays that are missing or do not fit together, duplicate tokens, ids outside the
-    /// vocabulary and merges of tokens that it lacks.
+    /// vocabulary and merges that make what it lacks.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         let malformed = |error: wasm_chord_gguf::Error| Error::Malformed(error.to_string());
         let model = metadata.require_string("tokenizer.ggml.model").map_err(malformed)?;
@@ -103,7 +104,7 @@ impl Tokenizer {
             Alphabet::Bytes => {
                 let pretokenizer = pretokenizer(metadata.string("tokenizer.ggml.pre").map_err(malformed)?)?;
                 let merges = metadata.require_strings("tokenizer.ggml.merges").map_err(malformed)?;
-                let bpe = Bpe::new(&vocabulary, merges, pretokenizer, unknown)?;
+                let bpe = Bpe::new(&vocabulary, texts, merges, pretokenizer, unknown)?;
                 (Encoding::Bpe(bpe), pretokenizer.add_bos, false)
             }
             Alphabet::Spaces => {

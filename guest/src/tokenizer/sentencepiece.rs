@@ -103,7 +103,7 @@ impl Rules for Scored<'_> {
         (end, self.vocabulary.find(&word[start..end]).unwrap_or(NONE))
     }
 
-    fn join(&self, _: u32, _: u32, joined: &[u8]) -> Option<(u32, u32)> {
+    fn join(&self, _: [u32; 2], joined: &[u8], _: usize) -> Option<(u32, u32)> {
         let token = self.vocabulary.find(joined)?;
         Some((*self.encoding.keys.get(token as usize)?, token))
     }

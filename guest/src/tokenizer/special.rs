@@ -30,9 +30,9 @@ impl SpecialTokens {
     /// The tokens of some kinds. Those without text, or with bytes that are no text, never occur.
     pub(super) fn new(vocabulary: &Vocabulary, kinds: &[Kind]) -> Result<Self> {
         let mut tokens = Vec::new();
-        for token in 0..vocabulary.len() as u32 {
+        for token in vocabulary.of_kinds(kinds) {
             let bytes = vocabulary.bytes(token);
-            if !vocabulary.kind(token).is_some_and(|kind| kinds.contains(&kind)) || bytes.is_empty() {
+            if bytes.is_empty() {
                 continue;
             }
             if bytes.len() > LONGEST {

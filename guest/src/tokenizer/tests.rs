@@ -183,6 +183,42 @@ fn the_first_merge_of_the_list_joins_first_and_the_leftmost_of_equals() {
 }
 
 #[test]
+fn merges_need_not_be_in_the_order_of_the_vocabulary() {
+    // The same pair twice, other sides of one token, and tokens longer than a word of memory.
+    let merges = ["Ã ©", "b c", "a b", "ab c", "a bc", "b c", "abc abc", "abcabc abc", "abc abcabc", "Ġ Ã©"];
+    let ordered = byte_level("gpt-2", &merges, &[]);
+    let mut tokens: Vec<String> = ordered
+        .require_strings("tokenizer.ggml.tokens")
+        .unwrap()
+        .iter()
+        .map(|token| token.unwrap().into())
+        .collect();
+    tokens.reverse();
+    let mut reversed = ordered.clone();
+    reversed.insert("tokenizer.ggml.tokens", strings(tokens));
+    for tokenizer in [load(&ordered), load(&reversed)] {
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(pieces(&tokenizer, &tokenizer.encode(text, false)), expected)
+        };
+        check("abcabcabc", &["abcabcabc"]);
+        check("abbc", &["ab", "bc"]);
+        check("aébc é", &["a", "é", "bc", " é"]);
+    }
+}
+
+#[test]
+fn merges_make_tokens_that_the_file_calls_the_users() {
+    // Of which the text is no such token, as the file spells it in the alphabet of bytes.
+    let tokenizer = load(&byte_level("gpt-2", &["Ġ Ġ", "ĠĠ ĠĠ"], &[]));
+    let [two, four] = ["ĠĠ", "ĠĠĠĠ"].map(|name| tokenizer.token_named(name).unwrap());
+    let mut metadata = byte_level("gpt-2", &["Ġ Ġ", "ĠĠ ĠĠ"], &[]);
+    let mut types = vec![1; tokenizer.vocabulary_size()];
+    types[two as usize] = 4;
+    metadata.insert("tokenizer.ggml.token_type", types);
+    assert_eq!(load(&metadata).encode("      ", false), [four, two]);
+}
+
+#[test]
 fn a_long_word_becomes_what_its_parts_become_together() {
     // Joints that reach across segments: runs of one letter, whose parse depends on where the run begins.
     let merges = ["a a", "aa a", "a b", "b a", "ab aa", "aaa b", "b b", "bb b"];

@@ -5,7 +5,8 @@
 
 use wasm_chord_gguf::Strings;
 
-use super::index::{Crowded, ENTRIES, Guess, Index, hash_bytes, same_bytes};
+use super::index::{Crowded, ENTRIES, Index};
+use super::words::Words;
 use crate::error::{Error, Result};
 
 /// Tokens in a vocabulary. The largest published ones have 2^18.
@@ -70,8 +71,12 @@ impl Vocabulary {
             byte_tokens: [None; 256],
             longest: 0,
         };
-        for (text, &number) in texts.iter_bytes().zip(types) {
-            vocabulary.add(text, number)?;
+        for (span, &number) in texts.spans().zip(types) {
+            vocabulary.add(Words::within(texts.buffer(), span), number)?;
+        }
+        // In a loop of its own, so that waits for the table's memory overlap.
+        for token in 0..count as u32 {
+            vocabulary.register(token)?;
         }
         Ok(vocabulary)
     }
@@ -86,13 +91,15 @@ impl Vocabulary {
         self.kinds.get(token as usize).copied()
     }
 
+    /// Every token of some kinds, in order.
+    pub(super) fn of_kinds(&self, kinds: &[Kind]) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.kinds).filter_map(|(token, kind)| kinds.contains(kind).then_some(token))
+    }
+
     /// The bytes that a token stands for; nothing past the end.
     #[inline]
     pub(super) fn bytes(&self, token: u32) -> &[u8] {
-        let token = token as usize;
-        let Some(&end) = self.ends.get(token) else { return &[] };
-        let start = if token == 0 { 0 } else { self.ends[token - 1] };
-        &self.bytes[start as usize..end as usize]
+        words(&self.bytes, &self.ends, token).bytes()
     }
 
     /// The ordinary token that stands for these bytes.
@@ -101,34 +108,19 @@ impl Vocabulary {
         if bytes.len() > self.longest {
             return None;
         }
-        self.index.find(hash_bytes(bytes, ORDINARY), |token| self.is_ordinary(token, bytes))
-    }
-
-    /// Begins to [`find`](Self::find) bytes: reads the first slot only.
-    #[inline]
-    pub(super) fn guess(&self, bytes: &[u8]) -> Guess {
-        self.index.guess(hash_bytes(bytes, ORDINARY))
-    }
-
-    /// Ends what [`guess`](Self::guess) began for the same bytes.
-    #[inline]
-    pub(super) fn confirm(&self, guess: Guess, bytes: &[u8]) -> Option<u32> {
-        self.index.confirm(guess, |token| self.is_ordinary(token, bytes))
-    }
-
-    /// Whether a token is ordinary and stands for these bytes.
-    #[inline]
-    pub(super) fn is_ordinary(&self, token: u32, bytes: &[u8]) -> bool {
-        self.kind(token) == Some(Kind::Normal) && same_bytes(self.bytes(token), bytes)
+        let bytes = Words::from(bytes);
+        self.index.find(bytes.hash(ORDINARY), |token| {
+            self.kinds[token as usize] == Kind::Normal && words(&self.bytes, &self.ends, token).is(bytes)
+        })
     }
 
     /// The token that the file spells like this, of any kind but those of byte fallback.
     pub(super) fn named(&self, text: &str) -> Option<u32> {
         let mut decoded = Vec::new();
         let ordinary =
-            self.alphabet.decode(text.as_bytes(), &mut decoded).then(|| self.find(&decoded)).flatten();
+            self.alphabet.decode(text.as_bytes().into(), &mut decoded).then(|| self.find(&decoded)).flatten();
         ordinary.or_else(|| {
-            self.index.find(hash_bytes(text.as_bytes(), SPECIAL), |token| {
+            self.index.find(Words::from(text.as_bytes()).hash(SPECIAL), |token| {
                 self.bytes(token) == text.as_bytes() && self.kinds[token as usize] != Kind::Normal
             })
         })
@@ -144,14 +136,14 @@ impl Vocabulary {
         let Some(kind) = self.kinds.get_mut(token as usize) else { return };
         if std::mem::replace(kind, Kind::Control) == Kind::Normal {
             // Where the table is full the token cannot be found by its name any more, which is all that it loses.
-            let _ = self.index.insert(hash_bytes(self.bytes(token), SPECIAL), token, |_| false);
+            let _ = self.index.insert(Words::from(self.bytes(token)).hash(SPECIAL), token, |_| false);
         }
         for byte_token in &mut self.byte_tokens {
             byte_token.take_if(|byte_token| *byte_token == token);
         }
     }
 
-    fn add(&mut self, text: &[u8], number: i32) -> Result<()> {
+    fn add(&mut self, text: Words<'_>, number: i32) -> Result<()> {
         let token = self.ends.len() as u32;
         let start = self.bytes.len();
         let mut kind = match number {
@@ -166,29 +158,31 @@ impl Vocabulary {
             Kind::Normal => {
                 if !self.alphabet.decode(text, &mut self.bytes) {
                     self.bytes.truncate(start);
-                    self.bytes.extend_from_slice(text);
+                    self.bytes.extend_from_slice(text.bytes());
                     kind = Kind::Foreign;
                 }
             }
             Kind::Byte => {
-                let byte = byte_of(text).ok_or_else(|| {
-                    Error::Malformed(format!("token {token} is of type byte, but reads {}", quoted(text)))
+                let byte = byte_of(text.bytes()).ok_or_else(|| {
+                    let text = quoted(text.bytes());
+                    Error::Malformed(format!("token {token} is of type byte, but reads {text}"))
                 })?;
                 self.bytes.push(byte);
             }
-            _ => self.bytes.extend_from_slice(text),
+            _ => self.bytes.extend_from_slice(text.bytes()),
         }
         let end = u32::try_from(self.bytes.len())
             .map_err(|_| Error::Malformed("a vocabulary of more than 4 GiB".to_owned()))?;
         self.ends.push(end);
         self.kinds.push(kind);
         self.longest = self.longest.max(self.bytes.len() - start);
-        self.register(token, start, kind)
+        Ok(())
     }
 
-    /// Makes the token that begins at `start` findable, once.
-    fn register(&mut self, token: u32, start: usize, kind: Kind) -> Result<()> {
-        let bytes = &self.bytes[start..];
+    /// Makes a token findable, once.
+    fn register(&mut self, token: u32) -> Result<()> {
+        let (text, kind) = (words(&self.bytes, &self.ends, token), self.kinds[token as usize]);
+        let bytes = text.bytes();
         let present = if kind == Kind::Byte {
             self.byte_tokens[usize::from(bytes[0])].replace(token)
         } else if bytes.is_empty() {
@@ -199,13 +193,10 @@ impl Vocabulary {
                 self.byte_tokens[usize::from(byte)] = Some(token);
             }
             let ordinary = kind == Kind::Normal;
-            let hash = hash_bytes(bytes, if ordinary { ORDINARY } else { SPECIAL });
+            let hash = text.hash(if ordinary { ORDINARY } else { SPECIAL });
             let (all, ends, kinds) = (&self.bytes, &self.ends, &self.kinds);
             let same = |other: u32| {
-                let other = other as usize;
-                let first = if other == 0 { 0 } else { ends[other - 1] };
-                (kinds[other] == Kind::Normal) == ordinary
-                    && &all[first as usize..ends[other] as usize] == bytes
+                (kinds[other as usize] == Kind::Normal) == ordinary && words(all, ends, other).is(text)
             };
             self.index.insert(hash, token, same).map_err(|Crowded| {
                 Error::Malformed("the tokens were chosen to collide in a hash table".to_owned())
@@ -221,6 +212,15 @@ impl Vocabulary {
     }
 }
 
+/// What a token has of the bytes of all, which end in these places; nothing past the last one.
+#[inline]
+fn words<'a>(bytes: &'a [u8], ends: &[u32], token: u32) -> Words<'a> {
+    let token = token as usize;
+    let Some(&end) = ends.get(token) else { return Words::within(&[], 0..0) };
+    let start = if token == 0 { 0 } else { ends[token - 1] };
+    Words::within(bytes, start as usize..end as usize)
+}
+
 /// Room for tokens that [`Vocabulary::make_control`] turns from ordinary to special ones.
 const RENAMED: usize = 64;
 
@@ -231,38 +231,50 @@ const SPECIAL: u64 = 1;
 impl Alphabet {
     /// Appends the bytes that `text` spells; false, with a part of them appended, if it spells none.
     #[inline]
-    pub(super) fn decode(self, text: &[u8], bytes: &mut Vec<u8>) -> bool {
+    pub(super) fn decode(self, text: Words<'_>, bytes: &mut Vec<u8>) -> bool {
         match self {
             Self::Bytes => decode_bytes(text, bytes),
-            Self::Spaces => decode_spaces(text, bytes),
+            Self::Spaces => decode_spaces(text.bytes(), bytes),
         }
     }
 }
 
 /// GPT-2's alphabet: characters U+0021..U+007E, U+00A1..U+00AC and U+00AE..U+00FF are the bytes of their number; the
 /// other bytes are in order U+0100, U+0101 and so on.
-fn decode_bytes(text: &[u8], bytes: &mut Vec<u8>) -> bool {
-    let mut at = 0;
-    while let Some(&first) = text.get(at) {
-        let byte = match first {
-            0x21..=0x7e => {
-                at += 1;
-                first
-            }
-            // Two bytes of UTF-8 are the characters up to U+07FF.
-            0xc2..=0xc5 => {
-                let Some(&second) = text.get(at + 1) else { return false };
-                at += 2;
-                match SPELLED.get(usize::from(first - 0xc2) << 6 | usize::from(second & 0x3f)) {
-                    Some(&Some(byte)) if second & 0xc0 == 0x80 => byte,
-                    _ => return false,
-                }
-            }
+fn decode_bytes(text: Words<'_>, bytes: &mut Vec<u8>) -> bool {
+    let mut rest = text;
+    loop {
+        // Up to eight at once that spell themselves, 0x21 to 0x7e: others have their upmost bit set in one of these.
+        let eight = rest.word(0);
+        let low = eight & each(0x7f);
+        let others = eight | (low + each(0x80 - 0x7f)) | !(low + each(0x80 - 0x21));
+        let own = (others & each(0x80)).trailing_zeros() as usize / 8;
+        if own > 0 {
+            let length = bytes.len() + own;
+            bytes.extend_from_slice(&eight.to_le_bytes());
+            bytes.truncate(length);
+            rest = rest.after(own);
+        }
+        if own == 8 {
+            continue;
+        }
+        // Two bytes of UTF-8 are the characters up to U+07FF.
+        let (first, second) = match *rest.bytes() {
+            [] => return true,
+            [first @ 0xc2..=0xc5, second @ 0x80..=0xbf, ..] => (first, second),
             _ => return false,
         };
-        bytes.push(byte);
+        match SPELLED.get(usize::from(first - 0xc2) << 6 | usize::from(second & 0x3f)) {
+            Some(&Some(byte)) => bytes.push(byte),
+            _ => return false,
+        }
+        rest = rest.after(2);
     }
-    true
+}
+
+/// A word of eight times this byte.
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// The bytes that the characters from U+0080 on spell.

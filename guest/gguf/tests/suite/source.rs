@@ -64,7 +64,7 @@ fn chunks_are_bounded_and_read_once() {
 fn failing_source_is_an_error_with_its_cause() {
     let error = Header::read(&Recorded::new(large(), 1 << 20)).unwrap_err();
     assert!(matches!(error, Error::Read { offset: 1_048_576, .. }));
-    assert_eq!(error.to_string(), "1048576 bytes at byte 1048576 could not be read: the disk is broken");
+    assert_eq!(error.to_string(), "131072 bytes at byte 1048576 could not be read: the disk is broken");
 }
 
 #[test]
