@@ -128,7 +128,7 @@ impl Bpe {
 
     /// The token of a word that is taken whole, whatever the merges say.
     fn whole(&self, vocabulary: &Vocabulary, word: &str) -> Option<u32> {
-        if self.pretokenizer.whole_words { vocabulary.find(word.as_bytes()) } else { None }
+        if self.pretokenizer.whole_words { vocabulary.find(word.as_bytes().into()) } else { None }
     }
 }
 
@@ -145,8 +145,8 @@ impl Rules for Ranked<'_> {
     }
 
     #[inline]
-    fn join(&self, [left, right]: [u32; 2], joined: &[u8], border: usize) -> Option<(u32, u32)> {
-        let user_defined = || self.bpe.user_defined.get(joined).copied();
+    fn join(&self, [left, right]: [u32; 2], joined: Words<'_>, border: usize) -> Option<(u32, u32)> {
+        let user_defined = || self.bpe.user_defined.get(joined.bytes()).copied();
         let token = self.vocabulary.find(joined).or_else(user_defined)?;
         // What stands for a byte may be no text, or no token at all.
         let is_text = |side| matches!(self.vocabulary.kind(side), Some(Kind::Normal | Kind::UserDefined));

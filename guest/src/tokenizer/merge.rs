@@ -17,7 +17,7 @@ pub(super) trait Rules {
 
     /// The key and the token of two neighbours if they may join: `sides` are their tokens, `joined` the bytes of both,
     /// `border` those of the left one. Keys are below [`NONE`]. The answer depends on nothing but the bytes of each.
-    fn join(&self, sides: [u32; 2], joined: &[u8], border: usize) -> Option<(u32, u32)>;
+    fn join(&self, sides: [u32; 2], joined: Words<'_>, border: usize) -> Option<(u32, u32)>;
 
     /// Appends what stands for the bytes of a part that is no token.
     fn fall_back(&self, bytes: &[u8], tokens: &mut Vec<u32>);
@@ -210,7 +210,7 @@ impl Merger {
             let (token, previous, right) = (part.token, part.previous, part.next);
             let after = list[right as usize].next;
             let (start, border) = (part.start, list[right as usize].start - part.start);
-            let joined = &word[start as usize..start_of(list, after, word)];
+            let joined = Words::within(word, start as usize..start_of(list, after, word));
             let sides = [token, list[right as usize].token];
             let Some((_, joint)) = rules.join(sides, joined, border as usize) else { continue };
             list[right as usize].key = NONE;
@@ -267,7 +267,8 @@ fn key_short(rules: &impl Rules, word: &[u8], parts: &mut [ShortPart], at: usize
     let end = parts.get(at + 2).map_or(word.len(), |after| after.start as usize);
     let joint = parts.get(at + 1).and_then(|right| {
         let left = &parts[at];
-        let (joined, border) = (&word[left.start as usize..end], right.start - left.start);
+        let joined = Words::within(word, left.start as usize..end);
+        let border = right.start - left.start;
         rules.join([left.token, right.token], joined, border as usize)
     });
     (parts[at].key, parts[at].joint) = joint.unwrap_or((NONE, NONE));
@@ -277,7 +278,7 @@ fn key_short(rules: &impl Rules, word: &[u8], parts: &mut [ShortPart], at: usize
 fn key_long(rules: &impl Rules, word: &[u8], list: &mut [LongPart], at: u32) -> Option<Reverse<u64>> {
     let left = &list[at as usize];
     let key = list.get(left.next as usize).and_then(|right| {
-        let joined = &word[left.start as usize..start_of(list, right.next, word)];
+        let joined = Words::within(word, left.start as usize..start_of(list, right.next, word));
         let border = (right.start - left.start) as usize;
         rules.join([left.token, right.token], joined, border).map(|(key, _)| key)
     });

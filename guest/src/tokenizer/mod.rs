@@ -7,14 +7,14 @@
 //! Not here: chat templates, the choice of tokens, and when a session stops.
 //!
 //! # Why not the crate `tokenizers`
-//! Measured with version 0.23.2 (feature `unstable_wasm`) and the vocabulary of Llama 3 (128k tokens, 280k merges), as CPU
-//! time on two shared x86-64 server cores that were busy with other work too:
+//! Measured with version 0.23.2 (feature `unstable_wasm`) and the vocabulary of Llama 3 (128k tokens, 280k merges) on two
+//! shared cores of an x86-64 server (Cascade Lake, 2.5 GHz), the file's strings already read:
 //!
 //! | | `tokenizers`, native | here, native | here, wasm32 under Wasmtime |
 //! |---|---|---|---|
-//! | load | 210 ms | 44..61 ms | 55..72 ms |
-//! | 10 MB of prose and code | 3.7 s | 0.17 s | 0.26 s |
-//! | one word of 10 MB | | | 1.4 s |
+//! | load | 221..261 ms | 25..37 ms | 34..49 ms |
+//! | 10 MB of prose and code | 7.6..8.9 s | 0.26..0.43 s | 0.47..0.64 s |
+//! | one word of 10 MB | | 2.9 s | 5.2 s |
 //!
 //! Both give the same tokens; this one also brings no regular-expression engine into the guest.
 

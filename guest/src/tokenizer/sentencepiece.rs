@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::merge::{Merger, NONE, Rules};
 use super::vocabulary::{Kind, Vocabulary, quoted};
+use super::words::Words;
 use crate::error::{Error, Result};
 
 /// The scores, as keys of merging, and what the vocabulary says about spaces.
@@ -100,10 +101,10 @@ impl Rules for Scored<'_> {
             _ => 4,
         };
         let end = word.len().min(start + length);
-        (end, self.vocabulary.find(&word[start..end]).unwrap_or(NONE))
+        (end, self.vocabulary.find(Words::within(word, start..end)).unwrap_or(NONE))
     }
 
-    fn join(&self, _: [u32; 2], joined: &[u8], _: usize) -> Option<(u32, u32)> {
+    fn join(&self, _: [u32; 2], joined: Words<'_>, _: usize) -> Option<(u32, u32)> {
         let token = self.vocabulary.find(joined)?;
         Some((*self.encoding.keys.get(token as usize)?, token))
     }

@@ -104,11 +104,10 @@ impl Vocabulary {
 
     /// The ordinary token that stands for these bytes.
     #[inline]
-    pub(super) fn find(&self, bytes: &[u8]) -> Option<u32> {
+    pub(super) fn find(&self, bytes: Words<'_>) -> Option<u32> {
         if bytes.len() > self.longest {
             return None;
         }
-        let bytes = Words::from(bytes);
         self.index.find(bytes.hash(ORDINARY), |token| {
             self.kinds[token as usize] == Kind::Normal && words(&self.bytes, &self.ends, token).is(bytes)
         })
@@ -117,8 +116,11 @@ impl Vocabulary {
     /// The token that the file spells like this, of any kind but those of byte fallback.
     pub(super) fn named(&self, text: &str) -> Option<u32> {
         let mut decoded = Vec::new();
-        let ordinary =
-            self.alphabet.decode(text.as_bytes().into(), &mut decoded).then(|| self.find(&decoded)).flatten();
+        let ordinary = self
+            .alphabet
+            .decode(text.as_bytes().into(), &mut decoded)
+            .then(|| self.find(decoded.as_slice().into()))
+            .flatten();
         ordinary.or_else(|| {
             self.index.find(Words::from(text.as_bytes()).hash(SPECIAL), |token| {
                 self.bytes(token) == text.as_bytes() && self.kinds[token as usize] != Kind::Normal
