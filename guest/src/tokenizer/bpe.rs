@@ -19,8 +19,8 @@ const MERGES: usize = ENTRIES;
 
 /// The list of merges and the pre-tokenizer.
 ///
-/// A merge is looked up by what it makes, a token that the vocabulary finds by its bytes. So nearly nothing is looked up while the list is
-/// read, which takes no longer than reading the vocabulary: lists name what they make in its order.
+/// A merge is looked up by what it makes, a token that the vocabulary finds by its bytes. So nearly nothing is looked up
+/// while the list is read, as lists name what they make in the order of the vocabulary.
 pub(super) struct Bpe {
     /// In the order of the file, which is the order of precedence.
     merges: Vec<Merge>,
@@ -80,8 +80,8 @@ impl Bpe {
         Ok(bpe)
     }
 
-    /// Adds the next merge, which makes a token of two whose left one has so many bytes. The first of two of the same pair counts, so that
-    /// a token has fewer of them than bytes.
+    /// Adds the next merge, which makes a token of two whose left one has so many bytes. The first of two of the same pair
+    /// counts, so that a token has fewer of them than bytes.
     fn add(&mut self, token: u32, left: u32) {
         let number = self.merges.len() as u32;
         let previous = match self.find(token, left) {

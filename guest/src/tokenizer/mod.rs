@@ -2,7 +2,8 @@
 //!
 //! Two tokenizers: SentencePiece's byte pair encoding with scores (`tokenizer.ggml.model` = `llama`) and byte-level byte
 //! pair encoding with merges (`gpt2`). Everything a file asks for that is not known exactly is refused, never guessed.
-//! Text is taken as it is, without Unicode normalisation, and encoding takes O(n log n) at worst.
+//! Text is taken as it is, without Unicode normalisation, and encoding takes O(n log n) at worst, times the bytes of the
+//! longest token.
 //!
 //! Not here: chat templates, the choice of tokens, and when a session stops.
 //!
